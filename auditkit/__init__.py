@@ -1,0 +1,71 @@
+"""auditkit: load audit runs into pandas, inspect deviations, save evidence files.
+
+An audit run holds, for many submissions, the score a human gave and the score an AI gave, what was
+suggested about the difference and what was done. Names are loaded on first use: importing the package
+imports neither pandas nor Arrow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "auditkit.export": (
+        "BatchFailure",
+        "BatchResult",
+        "ExportReceipt",
+        "export_audit_run",
+        "export_multiple_runs",
+        "export_results",
+    ),
+    "auditkit.load": (
+        "list_available_runs",
+        "load_failures",
+        "load_results",
+        "load_run",
+        "load_runs",
+    ),
+    "auditkit.run": ("AuditRun",),
+    "auditkit.shelf": ("ExportStats", "cleanup_old_exports", "get_export_stats"),
+    "auditkit.sources": ("Source", "open_source"),
+}
+
+if TYPE_CHECKING:
+    from auditkit import errors as errors
+    from auditkit.export import BatchFailure as BatchFailure
+    from auditkit.export import BatchResult as BatchResult
+    from auditkit.export import ExportReceipt as ExportReceipt
+    from auditkit.export import export_audit_run as export_audit_run
+    from auditkit.export import export_multiple_runs as export_multiple_runs
+    from auditkit.export import export_results as export_results
+    from auditkit.load import list_available_runs as list_available_runs
+    from auditkit.load import load_failures as load_failures
+    from auditkit.load import load_results as load_results
+    from auditkit.load import load_run as load_run
+    from auditkit.load import load_runs as load_runs
+    from auditkit.run import AuditRun as AuditRun
+    from auditkit.shelf import ExportStats as ExportStats
+    from auditkit.shelf import cleanup_old_exports as cleanup_old_exports
+    from auditkit.shelf import get_export_stats as get_export_stats
+    from auditkit.sources import Source as Source
+    from auditkit.sources import open_source as open_source
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = ["__version__", "errors", *sorted(_HOME_OF)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module("auditkit.errors")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'auditkit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,93 @@
+"""The command `auditkit`: list, show, export, stats, clean."""
+
+from __future__ import annotations
+
+import importlib.abc
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from auditkit import __version__
+from auditkit.cli.exporting import export
+from auditkit.cli.folder import clean, stats
+from auditkit.cli.looking import list_runs, show
+from auditkit.errors import (
+    AuditkitError,
+    InvalidOptionError,
+    InvalidRunIdError,
+    NoSourceError,
+    UnknownFormatError,
+)
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+_USAGE_ERRORS = (InvalidOptionError, InvalidRunIdError, NoSourceError, UnknownFormatError)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="auditkit")
+def auditkit() -> None:
+    """Load audit runs, look at them, and save evidence files.
+
+    Exit codes: 0 all done, 1 failed, 2 wrong usage, 3 some of several failed.
+    """
+
+
+for _command in (list_runs, show, export, stats, clean):
+    auditkit.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and leave with its exit code; expected errors are one line on stderr."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts a pool that nothing here uses
+    with _pandas_out_of_sight():
+        sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = auditkit.main(arguments, prog_name="auditkit", standalone_mode=False)
+        return int(code or 0)
+    except click.exceptions.Exit as exit:
+        return exit.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
+        return FAILED
+    except (AuditkitError, OSError) as error:
+        click.echo(f"Error: {_in_words(error)}", err=True)
+        return WRONG_USAGE if isinstance(error, _USAGE_ERRORS) else FAILED
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
+
+
+class _NoPandas(importlib.abc.MetaPathFinder):
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is kept out of sight while a command runs", name="pandas")
+
+
+@contextmanager
+def _pandas_out_of_sight() -> Iterator[None]:
+    """Keep pyarrow from importing pandas, which `pa.array` does, and which costs more than all else."""
+    if "pandas" in sys.modules:
+        yield
+        return
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)

@@ -1,0 +1,51 @@
+"""Options and output that commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+source_option = click.option(
+    "--source",
+    metavar="PATH",
+    help="Folder, glob or file that holds the runs [default: the environment variable AUDITKIT_SOURCE].",
+)
+output_dir_option = click.option(
+    "--output-dir", default="exports", show_default=True, metavar="DIR", help="Folder of the exports."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+
+
+def echo_json(value: Any) -> None:
+    """Print a value, dataclasses and paths included, as JSON."""
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def echo_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows as aligned columns, numbers to the right; control characters are made visible."""
+    texts = [[_visible(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
+    right = [
+        bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(header))
+    ]
+    for line in (header, *texts):
+        cells = [
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(line, widths, right, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _visible(cell: Any) -> str:
+    text = "-" if cell is None else f"{cell:,}" if isinstance(cell, int | float) else str(cell)
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return str(value)

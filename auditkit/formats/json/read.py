@@ -1,0 +1,308 @@
+"""Documents -> runs: one object, an array of them, or one a line; `results` may stand anywhere in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import msgspec
+import pyarrow as pa
+
+from auditkit.formats.base import RunEvents
+from auditkit.formats.flat import RunSplitter
+from auditkit.formats.json.blocks import BLOCK_BYTES, Malformed, Window, elements, object_end
+from auditkit.formats.json.blocks import lines as json_lines
+from auditkit.formats.json.decode import BatchDecoder, header_of, patient_value, quick_header_of, raw_object
+from auditkit.formats.problems import Problems
+from auditkit.formats.stream import BOM, HEAD_BYTES, InputStream
+from auditkit.rules import MISSING, check_values
+from auditkit.run import RunHeader
+from auditkit.schema import AUDIT_FIELDS, RESULT_FIELDS, RESULTS_KEY, RUN_FIELDS
+
+_RESULTS = re.compile(rb'"results"[ \t\r\n]*:[ \t\r\n]*\[')
+_END_OF_RUN = re.compile(rb"(?:\}|\[)\s*\]\s*\}\s*\Z")
+_NEXT_LINE = re.compile(rb"\n\s*\S")
+_TAIL_BYTES = 4096
+_LARGEST_HEADER = 16 << 20
+_LARGEST_WHOLE = 1 << 30
+_LONGEST_MATCH = 4096
+_BLANK = BOM + b" \t\r\n"
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{")
+_MAY_COME_LATE = tuple(field for field in RUN_FIELDS if not field.required)
+
+Members = Mapping[str, msgspec.Raw]
+
+
+class RepeatedResults(Exception):
+    """`results` stands twice in one object: the last counts, so the object has to be read whole."""
+
+
+def read_runs(stream: InputStream, whole: bool = False) -> RunEvents:
+    """The runs of an input: batches, then the header, of each.
+
+    Parameters
+    ----------
+    whole : bool
+        Take each object into memory as a whole, so that of two `results` the last one counts.
+
+    Raises
+    ------
+    RepeatedResults
+        If that turns out to be needed.
+    InvalidRunError
+        At the end, with every failure.
+    """
+    problems = Problems(stream.name)
+    with stream.open() as raw, reporting(problems):
+        window = Window(raw)
+        for _ in objects(window):
+            problems.run_id = None
+            yield from _read_run(window, stream, problems, whole)
+    problems.raise_if_any()
+
+
+def read_headers(stream: InputStream) -> Iterator[RunHeader]:
+    """The headers of all runs of an input, from its head alone where that is enough."""
+    header = _quick_header(stream)
+    if header is not None:
+        yield header
+        return
+    try:
+        found = [event for event in read_runs(stream) if isinstance(event, RunHeader)]
+    except RepeatedResults:
+        found = [event for event in read_runs(stream, whole=True) if isinstance(event, RunHeader)]
+    yield from found
+
+
+def read_flat(stream: InputStream, lines: bool) -> RunEvents:
+    """The runs of flat records, in an array or one a line.
+
+    Raises
+    ------
+    InvalidRunError
+        At the end, with every failure.
+    """
+    problems = Problems(stream.name)
+    splitter = RunSplitter(AUDIT_FIELDS, RESULT_FIELDS, problems)
+    decoder = BatchDecoder((*AUDIT_FIELDS, *RESULT_FIELDS), problems, lines=lines, strict=stream.strict)
+    with stream.open() as raw, reporting(problems):
+        window = Window(raw)
+        _skip_bom(window)
+        pieces = json_lines(window, decoder) if lines else _flat_list(window, decoder)
+        for batch in pieces:
+            if batch is not None:
+                yield from splitter.split(batch)
+        yield from splitter.finish()
+    problems.raise_if_any()
+
+
+@contextmanager
+def reporting(problems: Problems) -> Iterator[None]:
+    """Turn bytes that are not JSON into a failure of the input."""
+    try:
+        yield
+    except Malformed as error:
+        problems.report(f"not whole JSON: {error}")
+
+
+def objects(window: Window) -> Iterator[None]:
+    """Stop behind the `{` of each object of a document, or of each element of its array."""
+    _skip_bom(window)
+    listed = window.skip(b"[")
+    if listed and window.skip(b"]"):
+        _expect_end(window)
+        return
+    while window.skip(b"{"):
+        yield
+        if listed:
+            if window.skip(b"]"):
+                _expect_end(window)
+                return
+            if not window.skip(b","):
+                break
+        elif not window.first():
+            return
+    raise Malformed(
+        f"an object was expected, not {bytes(window.first())!r}" if len(window) else "it ends early"
+    )
+
+
+def _flat_list(window: Window, decoder: BatchDecoder) -> Iterator[pa.RecordBatch | None]:
+    if not window.skip(b"["):
+        raise Malformed("a list was expected")
+    yield from elements(window, decoder)
+    _expect_end(window)
+
+
+def _skip_bom(window: Window) -> None:
+    window.fill()
+    if window.buffer[window.start : window.start + 3] == BOM:
+        window.start += 3
+
+
+def _expect_end(window: Window) -> None:
+    if window.first():
+        raise Malformed(f"something stands behind the end: {bytes(window.first())!r}")
+
+
+def _read_run(window: Window, stream: InputStream, problems: Problems, whole: bool) -> RunEvents:
+    if whole:
+        yield from _read_whole_run(window, stream, problems)
+        return
+    head = _members_before_results(window)
+    if head is None:
+        _explain_object(window, stream, problems)
+        return
+    problems.run_id = _id_in(head)
+    yield from _batches(window, stream, problems)
+    late = _members_behind_results(window)
+    if RESULTS_KEY in late:
+        raise RepeatedResults
+    if stream.strict:
+        for key in head.keys() & late.keys():
+            problems.report("the key stands twice in one object", field=key)
+    yield header_of({**head, **late}, problems, stream.strict)
+
+
+def _read_whole_run(window: Window, stream: InputStream, problems: Problems) -> RunEvents:
+    text = _object_text(window, _LARGEST_WHOLE)
+    members = raw_object(text)
+    results = bytes(members.pop(RESULTS_KEY, msgspec.Raw(b""))) if members is not None else b""
+    if members is None or not results.startswith(b"["):
+        _explain_text(text, stream, problems)
+        return
+    if stream.strict:
+        patient_value(text, problems, True, None)
+    problems.run_id = _id_in(members)
+    yield from _batches(Window(io.BytesIO(results[1:])), stream, problems)
+    yield header_of(members, problems, stream.strict)
+
+
+def _batches(window: Window, stream: InputStream, problems: Problems) -> Iterator[pa.RecordBatch]:
+    decoder = BatchDecoder(RESULT_FIELDS, problems, strict=stream.strict)
+    for batch in elements(window, decoder):
+        if batch is not None:
+            yield batch
+
+
+def _members_before_results(window: Window) -> Members | None:
+    """The members in front of `results`, whose `[` is then consumed; None if there is no such list."""
+    searched = 0
+    while True:
+        for match in _RESULTS.finditer(window.buffer, window.start + searched, window.end):
+            members = _members_in(bytes(window.buffer[window.start : match.start()]))
+            if members is not None:
+                window.start = match.end()
+                return members
+        searched = max(0, len(window) - _LONGEST_MATCH)
+        if len(window) > _LARGEST_HEADER or not window.more(max(BLOCK_BYTES, len(window))):
+            return None
+
+
+def _members_in(text: bytes) -> Members | None:
+    """The members of an object from its text without braces and up to a further member."""
+    text = text.strip()
+    if text and not text.endswith(b","):
+        return None
+    return raw_object(b"{" + text[:-1] + b"}")
+
+
+def _members_behind_results(window: Window) -> Members:
+    """The members behind `results`, up to the `}` of the run, which is then consumed."""
+    if window.skip(b"}"):
+        return {}
+    if not window.skip(b","):
+        raise Malformed("neither a comma nor the end of the run stands behind its results")
+    text = _object_text(window, _LARGEST_WHOLE)
+    members = raw_object(text)
+    if members is None:
+        raise Malformed("what stands behind the results is not JSON")
+    return members
+
+
+def _object_text(window: Window, limit: int) -> bytes:
+    end = object_end(window, limit)
+    text = b"{" + bytes(window.buffer[window.start : end])
+    window.start = end
+    return text
+
+
+def _explain_object(window: Window, stream: InputStream, problems: Problems) -> None:
+    _explain_text(_object_text(window, _LARGEST_WHOLE), stream, problems)
+
+
+def _explain_text(text: bytes, stream: InputStream, problems: Problems) -> None:
+    """Name everything that is wrong with a run that has no list of results, or a broken header."""
+    try:
+        record = patient_value(text, problems, stream.strict, None)
+    except json.JSONDecodeError as error:
+        raise Malformed(str(error)) from None
+    if isinstance(record.get("id"), str):
+        problems.run_id = record["id"]
+    check_values(RUN_FIELDS, record, problems.in_row(None))
+    results = record.get(RESULTS_KEY)
+    if not isinstance(results, list):
+        rule = "not a list" if RESULTS_KEY in record else MISSING
+        problems.report(rule, field=RESULTS_KEY, value=results)
+        return
+    piece = memoryview(json.dumps(results).encode())
+    BatchDecoder(RESULT_FIELDS, problems, strict=stream.strict).explain(piece)
+
+
+def _id_in(members: Members) -> str | None:
+    raw = members.get("id")
+    value = json.loads(bytes(raw)) if raw is not None and bytes(raw).startswith(b'"') else None
+    return value if isinstance(value, str) else None
+
+
+def _quick_header(stream: InputStream) -> RunHeader | None:
+    """The header of a single run, or None where only a full reading can tell.
+
+    The head has to hold everything in front of `results`, and the rest of the file must end as a
+    run does, hold no second run and none of the members that the head lacks.
+    """
+    head = stream.head
+    start = _OPENING.match(head)
+    match = _RESULTS.search(head)
+    if stream.strict or start is None or match is None:
+        return None
+    header = quick_header_of(b"{" + head[start.end() : match.start()].rstrip().removesuffix(b",") + b"}")
+    if header is None:
+        return None
+    lacking = [
+        f'"{field.key}"'.encode() for field in _MAY_COME_LATE if getattr(header, field.attribute) is None
+    ]
+    compact = b"\n" not in head[: match.end()].rstrip()
+    return header if _ends_as_one_run(stream, compact, lacking) else None
+
+
+def _ends_as_one_run(stream: InputStream, compact: bool, lacking: list[bytes]) -> bool:
+    if len(stream.head) < HEAD_BYTES:
+        return _is_one_run(stream.head, compact, lacking)
+    with stream.open() as raw:
+        if not compact and not lacking and stream.plain:
+            raw.seek(-_TAIL_BYTES, os.SEEK_END)
+            return _END_OF_RUN.search(raw.read(_TAIL_BYTES)) is not None
+        kept = b""
+        while block := raw.read(BLOCK_BYTES):
+            text = kept + block
+            kept = text[-_TAIL_BYTES:]
+            if not _holds_one_run(text, compact, lacking):
+                return False
+    return _END_OF_RUN.search(kept) is not None
+
+
+def _is_one_run(text: bytes, compact: bool, lacking: list[bytes]) -> bool:
+    return _END_OF_RUN.search(text, max(0, len(text) - _TAIL_BYTES)) is not None and _holds_one_run(
+        text, compact, lacking
+    )
+
+
+def _holds_one_run(text: bytes, compact: bool, lacking: list[bytes]) -> bool:
+    if compact and b"\n" in text and _NEXT_LINE.search(text.lstrip(_BLANK)):
+        return False
+    return not any(key in text for key in lacking)

@@ -1,0 +1,71 @@
+"""How runs and receipts show in a notebook: a small table, escaped, in the colours of its theme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from auditkit.export import BatchResult, ExportReceipt
+    from auditkit.run import AuditRun
+
+_TABLE = "border-collapse:collapse;color:inherit;background:transparent"
+_NAME = "text-align:left;padding:2px 16px 2px 0;font-weight:600;white-space:nowrap;vertical-align:top"
+_VALUE = "text-align:left;padding:2px 0;overflow-wrap:anywhere;white-space:pre-wrap"
+_TITLE = "text-align:left;padding:0 0 6px 0;font-weight:600;caption-side:top;color:inherit"
+
+
+def run_html(run: AuditRun) -> str:
+    """The header of a run as a table of two columns."""
+    facts: list[tuple[str, Any]] = [
+        ("Task", run.task_title),
+        ("Skill area", run.skill_area),
+        ("Difficulty", run.task_difficulty),
+        ("Status", run.status),
+        ("Reviewer", run.reviewer),
+        ("Started", run.started_at),
+        ("Completed", run.completed_at),
+        ("Submissions", run.total_submissions),
+        ("Average deviation", None if run.average_deviation is None else f"{run.average_deviation:g} points"),
+        ("Critical flags", run.critical_flags),
+    ]
+    if run.positions is not None:
+        facts.append(("Selected", f"{len(run.positions):,} of {run.whole_rows:,} results"))
+    if run.absent_fields:
+        facts.append(("Not in its file", ", ".join(run.absent_fields)))
+    return _table(f"Audit run {run.id}", facts)
+
+
+def receipt_html(receipt: ExportReceipt) -> str:
+    """A receipt without what changes from one export to the next."""
+    options = ", ".join(f"{name}={value!r}" for name, value in receipt.options.items())
+    facts: list[tuple[str, Any]] = [
+        ("File", receipt.path.as_posix()),
+        ("Runs", ", ".join(receipt.run_ids)),
+        ("Rows", f"{receipt.rows:,} of {receipt.rows_total:,}"),
+        ("Size", f"{receipt.bytes:,} bytes"),
+        ("SHA-256", receipt.sha256),
+        ("Options", options or None),
+        ("Filter", receipt.filter),
+        ("Not in the source", ", ".join(receipt.absent_fields) or None),
+    ]
+    return _table(f"Exported as {receipt.format}", [fact for fact in facts if fact[1] is not None])
+
+
+def batch_html(batch: BatchResult) -> str:
+    """What became of a batch, a line each."""
+    facts = [(", ".join(receipt.run_ids), receipt.path.as_posix()) for receipt in batch.receipts]
+    facts += [(failure.run_id, f"not exported: {failure.error}") for failure in batch.failures]
+    count = len(batch.receipts)
+    return _table(f"{count} of {len(facts)} runs exported", facts)
+
+
+def _table(title: str, facts: Iterable[tuple[str, Any]]) -> str:
+    rows = "".join(
+        f'<tr style="background:transparent"><th scope="row" style="{_NAME}">{escape(name)}</th>'
+        f'<td style="{_VALUE}">{"–" if value is None else escape(str(value))}</td></tr>'
+        for name, value in facts
+    )
+    caption = f'<caption style="{_TITLE}">{escape(title)}</caption>'
+    return f'<table style="{_TABLE}">{caption}<tbody>{rows}</tbody></table>'

@@ -1,0 +1,163 @@
+"""The functions that load: runs, results and failures of a source, as frames or as AuditRun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+from auditkit.errors import FailureList, InvalidOptionError, InvalidRunError, failures_frame
+from auditkit.naming import check_run_id
+from auditkit.run import AuditRun
+from auditkit.sources import Source, open_source
+from auditkit.sources.base import Listing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OnError = Literal["raise", "skip"]
+
+
+def list_available_runs(*, source: Any = None, on_error: OnError = "raise") -> list[str]:
+    """The ids of all runs of a source, in its order.
+
+    Parameters
+    ----------
+    source : path, URL or Source, optional
+        As for `open_source`; left out, the environment variable `AUDITKIT_SOURCE` is used.
+    on_error : {"raise", "skip"}
+        What to do about files that are broken: raise with all of them listed, or leave them out.
+
+    Raises
+    ------
+    InvalidRunError
+        With `on_error="raise"`, if any file is broken.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> ak.list_available_runs(source="sample_data/runs")[:2]
+    ['run-001', 'run-002']
+    """
+    return [header.id for header in _listing(open_source(source), on_error).headers]
+
+
+def load_runs(*, source: Any = None, on_error: OnError = "raise") -> pd.DataFrame:
+    """One row a run: the headers of a source, without reading the results.
+
+    Parameters
+    ----------
+    source, on_error
+        As for `list_available_runs`.
+
+    Returns
+    -------
+    DataFrame
+        run_id, run_reviewer, started_at, completed_at (`datetime64[us, UTC]`), run_task_title,
+        run_task_difficulty, run_skill_area, status, total_submissions, average_deviation (points),
+        critical_flags, and `extra` where a run has unknown fields.
+    """
+    from auditkit.frames import runs_frame
+
+    return runs_frame(_listing(open_source(source), on_error).headers)
+
+
+def load_run(run_id: str, *, source: Any = None) -> AuditRun:
+    """One run, read and checked as a whole.
+
+    Raises
+    ------
+    RunNotFoundError
+        If the source has no run of that id; the message names the nearest.
+    InvalidRunError
+        With every failure, if its file breaks the table of fields.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> ak.load_run("run-001", source="sample_data/runs").critical_flags
+    2
+    """
+    check_run_id(run_id)
+    (found,) = open_source(source).load([run_id])
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def load_results(run_ids: Iterable[str] | str | None = None, *, source: Any = None) -> pd.DataFrame:
+    """One row a result, of some runs or of all.
+
+    Parameters
+    ----------
+    run_ids : iterable of str, or str, optional
+        Which runs, in which order; each once. Left out: all of the source.
+    source : path, URL or Source, optional
+        As for `open_source`.
+
+    Returns
+    -------
+    DataFrame
+        run_id and position (0-based, in its run) first: together they name a row. Then result_id,
+        submission_id, user_id, user_score, ai_score, deviation (points), deviation_type,
+        suggested_action, action_taken, task_title, skill_area, task_difficulty, timestamp
+        (`datetime64[us, UTC]`), reviewer, notes, and `extra` where a result has unknown fields.
+
+    Raises
+    ------
+    RunNotFoundError
+        For the first id that the source does not have.
+    InvalidRunError
+        With the failures of all runs, if any breaks the table of fields.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> results = ak.load_results(["run-001", "run-003"], source="sample_data/runs")
+    >>> results.groupby("run_id").size().to_dict()
+    {'run-001': 8, 'run-003': 24}
+    """
+    from auditkit.frames import results_frame
+
+    ids = None if run_ids is None else [run_ids] if isinstance(run_ids, str) else list(run_ids)
+    if ids is not None and len(set(ids)) < len(ids):
+        raise InvalidOptionError("A run id stands twice in run_ids. Name each run once.")
+    runs = []
+    failures = FailureList()
+    for found in open_source(source).load(ids):
+        if isinstance(found, InvalidRunError):
+            failures.extend(found)
+        elif isinstance(found, Exception):
+            raise found
+        else:
+            runs.append(found)
+    failures.raise_if_any()
+    return results_frame([(run.id, run.positions, list(run.batches())) for run in runs])
+
+
+def load_failures(*, source: Any = None) -> pd.DataFrame:
+    """One row for each place where a source breaks the table of fields, every run read to its end.
+
+    Returns
+    -------
+    DataFrame
+        file, run_id, position, field, value, rule; no rows where all is sound, the first 10,000
+        otherwise.
+    """
+    failures = FailureList()
+    for found in open_source(source).open():
+        try:
+            if isinstance(found, Exception):
+                raise found
+            found.loaded()
+        except InvalidRunError as error:
+            failures.extend(error)
+    return failures_frame(failures.rows)
+
+
+def _listing(source: Source, on_error: str) -> Listing:
+    if on_error not in ("raise", "skip"):
+        raise InvalidOptionError(f"on_error={on_error!r} is neither 'raise' nor 'skip'. Give one of them.")
+    listing = source.listing()
+    if on_error == "raise":
+        listing.failures.raise_if_any()
+    return listing

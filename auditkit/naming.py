@@ -1,0 +1,100 @@
+"""Run id <-> file name: no id leaves the folder, collides with another, or is refused for its letters."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+from auditkit.errors import InvalidOptionError, InvalidRunIdError
+
+LONGEST_ID = 1024
+_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII)
+_WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE | re.ASCII)
+_DATE = r"\d{4}-\d{2}-\d{2}"
+_EXPORT = re.compile(
+    rf"audit-(?:run|results)-(?P<id>[A-Za-z0-9][A-Za-z0-9._~-]*?)-(?P<date>{_DATE})"
+    r"(?:-(?P<version>[1-9][0-9]*))?\.(?P<format>[a-z0-9]+)(?P<packed>\.gz|\.zst)?",
+    re.ASCII,
+)
+
+
+def check_run_id(run_id: str) -> str:
+    """The id itself, if it can be one.
+
+    Raises
+    ------
+    InvalidRunIdError
+        If it holds control characters or lone surrogates, or is over 1,024 characters long.
+    """
+    rule = broken_id_rule(run_id)
+    if rule:
+        shown = run_id if len(run_id) <= 60 else run_id[:60] + "…"
+        raise InvalidRunIdError(f"{shown!r} cannot be a run id: {rule}. Give the run another id.")
+    return run_id
+
+
+def broken_id_rule(run_id: str) -> str | None:
+    """Which rule a run id breaks, in words, or None."""
+    if len(run_id) > LONGEST_ID:
+        return f"a run id has at most {LONGEST_ID:,} characters"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in run_id):
+        return "a run id holds no control characters"
+    return None
+
+
+def stem(run_id: str) -> str:
+    """The part of a file name that stands for a run id: the id itself where it is plainly safe.
+
+    Any other id becomes `slug~` and 16 base-32 characters of its SHA-256. `~` is not among the plain
+    characters, so the two kinds never meet.
+    """
+    check_run_id(run_id)
+    safe = _PLAIN.fullmatch(run_id) and ".." not in run_id and not run_id.endswith(".")
+    if safe and not _WINDOWS_DEVICE.fullmatch(run_id):
+        return run_id
+    slug = "-".join(re.findall(r"[A-Za-z0-9]+", run_id)).lower()[:40].strip("-") or "run"
+    digest = hashlib.sha256(run_id.encode()).digest()
+    return f"{slug}~{base64.b32encode(digest)[:16].decode().lower()}"
+
+
+def run_file_name(run_id: str, suffix: str) -> str:
+    """`audit-run-{run id}-{date}{suffix}`."""
+    return f"audit-run-{stem(run_id)}-{export_date()}{suffix}"
+
+
+def selection_file_name(name: str, suffix: str) -> str:
+    """`audit-results-{name}-{date}{suffix}`."""
+    return f"audit-results-{stem(name)}-{export_date()}{suffix}"
+
+
+def version_name(name: str, version: int) -> str:
+    """The name with its version before the suffix: `a-2024-01-15.csv` -> `a-2024-01-15-2.csv`."""
+    match = _EXPORT.fullmatch(name)
+    if version == 1 or match is None:
+        return name
+    cut = match.end("date")
+    return f"{name[:cut]}-{version}{name[cut:]}"
+
+
+def export_date() -> str:
+    """The UTC day of the export, or of `SOURCE_DATE_EPOCH` where that is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return datetime.now(UTC).strftime("%Y-%m-%d")
+    if not epoch.isascii() or not epoch.isdecimal() or int(epoch) > _LAST_SECOND:
+        raise InvalidOptionError(
+            f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds since 1970. Correct or unset it."
+        )
+    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%d")
+
+
+def export_format(name: str) -> str | None:
+    """The format suffix (`csv`, `json`, …) of a file named by our pattern, or None for any other file."""
+    match = _EXPORT.fullmatch(name)
+    return match["format"] if match else None

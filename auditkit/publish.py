@@ -1,0 +1,340 @@
+"""A file appears whole or not at all, and never in the place of another one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import queue
+import secrets
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from auditkit.errors import ExportExistsError, InvalidOptionError
+from auditkit.formats.base import Compression, Sink
+from auditkit.locking import try_lock
+from auditkit.naming import version_name
+
+IfExists = Literal["version", "error", "replace"]
+POLICIES = ("version", "error", "replace")
+
+_PREFIX, _SUFFIX = ".auditkit-", ".tmp"
+_STALE_SECONDS = 3600
+_INLINE_BYTES = 1 << 20
+_QUEUED_CHUNKS = 4
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A file that is to be: where, and who writes it. `about` is for the log."""
+
+    folder: Path
+    name: str
+    write: Callable[[Sink], None]
+    compression: Compression | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """A file that is whole on disk, under a name of its own, and not yet to be seen."""
+
+    draft: Draft
+    temporary: Path
+    descriptor: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A file in its place; `reused` if it stood there before with the same bytes."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    reused: bool
+
+
+Commit = Callable[[Sequence[Published]], None]
+
+
+class PublishLog(Protocol):
+    """Records that files become visible: `begin` on entering, `commit` when called, else `failed`."""
+
+    def publishing(self, staged: Sequence[Staged]) -> AbstractContextManager[Commit]:
+        """Hold the log's lock from `begin` to `commit`."""
+
+
+class NoLog:
+    """Records nothing."""
+
+    def publishing(self, staged: Sequence[Staged]) -> AbstractContextManager[Commit]:
+        """Nothing on entering, nothing on commit."""
+        return nullcontext(lambda published: None)
+
+
+def publish(
+    drafts: Sequence[Draft], *, if_exists: IfExists = "version", log: PublishLog | None = None
+) -> list[Published | Exception]:
+    """Make the drafts visible as a group, which shares what has to be synced to disk.
+
+    Returns
+    -------
+    list
+        For each draft the published file, or the exception that its writing raised; such a draft
+        leaves nothing behind and holds up no other.
+
+    Raises
+    ------
+    InvalidOptionError
+        If `if_exists` is none of version, error, replace.
+    OSError
+        With the path, if the log or a folder cannot be synced.
+    """
+    if if_exists not in POLICIES:
+        raise InvalidOptionError(
+            f"if_exists={if_exists!r} is none of {', '.join(POLICIES)}. Give one of them."
+        )
+    outcomes: list[Published | Exception | Staged] = []
+    with contextlib.ExitStack() as cleaning:
+        for folder in {draft.folder for draft in drafts}:
+            _sweep(folder)
+        for draft in drafts:
+            outcomes.append(_attempt(cleaning.enter_context, _staged(draft)))
+        staged = [outcome for outcome in outcomes if isinstance(outcome, Staged)]
+        if staged:
+            with (log or NoLog()).publishing(staged) as commit:
+                placed = {id(one): _attempt(_place, one, if_exists) for one in staged}
+                for folder in {one.draft.folder for one in staged}:
+                    _sync_folder(folder)
+                commit([one for one in placed.values() if isinstance(one, Published)])
+            outcomes = [placed.get(id(outcome), outcome) for outcome in outcomes]
+    return [outcome for outcome in outcomes if not isinstance(outcome, Staged)]
+
+
+class Writer:
+    """A sink that compresses, hashes and writes; a second thread does so once it is worth one."""
+
+    def __init__(self, descriptor: int, compression: Compression | None):
+        self._descriptor = descriptor
+        self._hash = hashlib.sha256()
+        self._bytes = 0
+        self._taken = 0
+        self._chunks: queue.Queue[Any] = queue.Queue(_QUEUED_CHUNKS)
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._compressor = _compressor(self, compression) if compression else None
+
+    def write(self, data: Any) -> None:
+        """Take some bytes."""
+        if self._error is not None:
+            raise self._error
+        self._taken += len(data)
+        if self._thread is None and self._taken <= _INLINE_BYTES:
+            self._pack(data)
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="auditkit-writer", daemon=True)
+            self._thread.start()
+        self._chunks.put(data)
+
+    def stop(self) -> None:
+        """Let the thread end."""
+        if self._thread is not None:
+            self._chunks.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def finish(self) -> tuple[int, str]:
+        """Size and SHA-256 of what was written, once all of it is."""
+        self.stop()
+        if self._error is not None:
+            raise self._error
+        if self._compressor is not None:
+            self._compressor.close()
+        return self._bytes, self._hash.hexdigest()
+
+    def _work(self) -> None:
+        while (data := self._chunks.get()) is not None:
+            if self._error is None:
+                try:
+                    self._pack(data)
+                except BaseException as error:
+                    self._error = error
+
+    def _pack(self, data: Any) -> None:
+        if self._compressor is None:
+            self.put(data)
+        else:
+            self._compressor.write(data)
+
+    def put(self, data: Any) -> int:
+        """Hash and write, to the last byte."""
+        self._hash.update(data)
+        with memoryview(data) as view:
+            done = 0
+            while done < len(view):
+                done += os.write(self._descriptor, view[done:])
+            self._bytes += len(view)
+            return len(view)
+
+
+def _compressor(writer: Writer, compression: Compression) -> Any:
+    import pyarrow as pa
+
+    from auditkit.formats.base import FileOfSink
+
+    return pa.CompressedOutputStream(pa.PythonFile(FileOfSink(writer.put), "w"), compression)
+
+
+def _attempt(action: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return action(*arguments)
+    except Exception as error:
+        return error
+
+
+@contextlib.contextmanager
+def _staged(draft: Draft) -> Iterator[Staged]:
+    """The draft as a synced file of a temporary name, gone again afterwards."""
+    target = draft.folder / draft.name
+    with _naming(target):
+        _make_folder(draft.folder)
+        temporary = draft.folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(temporary, flags, 0o600)
+    try:
+        try_lock(descriptor)  # as long as we live, nobody takes it for a leftover
+        writer = Writer(descriptor, draft.compression)
+        with _naming(target):
+            try:
+                draft.write(writer)
+                size, sha256 = writer.finish()
+            finally:
+                writer.stop()
+            os.fsync(descriptor)
+        yield Staged(draft=draft, temporary=temporary, descriptor=descriptor, bytes=size, sha256=sha256)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.close(descriptor)
+
+
+def _place(staged: Staged, if_exists: IfExists) -> Published:
+    """Give a staged file its name, or the next one that is free or holds the same bytes."""
+    version = 1
+    while True:
+        path = staged.draft.folder / version_name(staged.draft.name, version)
+        with _naming(path):
+            if _holds_same_bytes(path, staged):
+                return Published(path=path, bytes=staged.bytes, sha256=staged.sha256, reused=True)
+            if if_exists == "replace":
+                os.replace(staged.temporary, path)
+                return Published(path=path, bytes=staged.bytes, sha256=staged.sha256, reused=False)
+            try:
+                _link(staged.temporary, path)
+            except FileExistsError:
+                if if_exists == "error":
+                    raise ExportExistsError(
+                        errno.EEXIST,
+                        "A file with other bytes exists; name another folder, or if_exists",
+                        str(path),
+                    ) from None
+                version += 1
+                continue
+        return Published(path=path, bytes=staged.bytes, sha256=staged.sha256, reused=False)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _claim_and_rename(temporary, path)
+
+
+def _claim_and_rename(temporary: Path, path: Path) -> None:
+    """Without hard links: whoever creates the lock file may rename, if the name is still free."""
+    claim = path.with_name(f"{_PREFIX}{path.name}{_SUFFIX}")
+    descriptor = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        os.rename(temporary, path)
+    finally:
+        os.close(descriptor)
+        os.unlink(claim)
+
+
+def _holds_same_bytes(path: Path, staged: Staged) -> bool:
+    try:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_size != staged.bytes:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed exports left: temporary files of ours, unlocked, older than an hour."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
+                with contextlib.suppress(OSError):
+                    _sweep_one(Path(entry.path))
+
+
+def _sweep_one(path: Path) -> None:
+    found = os.lstat(path)
+    ours = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    if not stat.S_ISREG(found.st_mode) or not ours or time.time() - found.st_mtime < _STALE_SECONDS:
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if try_lock(descriptor):
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an OS error about our temporary file, or about no named file, name the file that was to be."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        named = Path(os.fsdecode(error.filename)) if error.filename is not None else None
+        if error.errno is None or (named is not None and not named.name.startswith(_PREFIX)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error

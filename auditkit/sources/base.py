@@ -1,0 +1,110 @@
+"""Where runs come from: the protocol of a source, and how one is opened."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from auditkit.errors import FailureList, NoSourceError, RunNotFoundError
+from auditkit.formats.stream import MAX_UNCOMPRESSED_BYTES
+from auditkit.run import AuditRun, RunHeader
+
+ENVIRONMENT_VARIABLE = "AUDITKIT_SOURCE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The headers that a source gave, and the failures of what it could not."""
+
+    headers: list[RunHeader]
+    failures: FailureList = field(default_factory=FailureList)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A place that holds audit runs."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, in words that may be shown and logged."""
+
+    def listing(self) -> Listing:
+        """The headers of all its runs, in a stable order, without reading results where that can be."""
+
+    def open(self, run_ids: Sequence[str] | None = None) -> list[AuditRun | Exception]:
+        """For each id (None: for every run), the run, its results to be streamed, or why there is none.
+
+        The exceptions are `RunNotFoundError`, `InvalidRunError` or `OSError`.
+        """
+
+    def load(self, run_ids: Sequence[str] | None = None) -> Iterator[AuditRun | Exception]:
+        """The same runs with their results in memory, reading what they share only once."""
+
+
+def open_source(
+    location: Any = None,
+    *,
+    strict: bool = False,
+    formula_guard: bool = True,
+    max_uncompressed_bytes: int = MAX_UNCOMPRESSED_BYTES,
+) -> Source:
+    """A source of audit runs.
+
+    Parameters
+    ----------
+    location : path, glob, list of paths, or Source
+        A folder (read without its subfolders), a glob such as `runs/**/*.json`, one file, or several.
+        Left out: the environment variable `AUDITKIT_SOURCE`.
+    strict : bool
+        Refuse JSON in which a key stands twice in one object; otherwise the last one counts.
+    formula_guard : bool
+        Take the formula guard off the text of CSV files; False for files written without it.
+    max_uncompressed_bytes : int
+        A `.gz` or `.zst` file that decompresses to more is refused (default 10 GiB).
+
+    Raises
+    ------
+    NoSourceError
+        If none is named, or its kind is unknown.
+    FileNotFoundError
+        If there is nothing at that path.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> ak.open_source("sample_data/runs").location
+    'sample_data/runs'
+    """
+    if location is None:
+        location = os.environ.get(ENVIRONMENT_VARIABLE) or None
+    if location is None:
+        raise NoSourceError(
+            "No source of audit runs is named. Give source=, --source, or set the environment variable "
+            f"{ENVIRONMENT_VARIABLE} to a folder or file."
+        )
+    if isinstance(location, Source):
+        return location
+    scheme = str(location).partition("://")[0] if "://" in str(location) else ""
+    if scheme:
+        raise NoSourceError(
+            f"Sources of the kind {scheme}:// cannot be opened. Give a folder, a glob or a file."
+        )
+    from auditkit.sources.files import open_files
+
+    return open_files(
+        location,
+        strict=strict,
+        formula_guard=formula_guard,
+        max_uncompressed_bytes=max_uncompressed_bytes,
+    )
+
+
+def not_found(run_id: str, known: Sequence[str], location: str, broken: FailureList) -> RunNotFoundError:
+    """The error for an id that is not there, with the nearest ones that are."""
+    near = difflib.get_close_matches(run_id, known, 3, 0.6)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    unread = f" {broken.count:,} failures hide other runs: see load_failures." if broken else ""
+    return RunNotFoundError(f"No run {run_id!r} in {location}.{hint}{unread} `auditkit list` shows all.")

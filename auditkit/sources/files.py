@@ -1,0 +1,248 @@
+"""Runs in files: a folder, a glob, one file or several; the kind of a file is told by its content."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from errno import ENOENT
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from auditkit.errors import FailureList, InvalidRunError
+from auditkit.formats import recognise
+from auditkit.formats.base import headers
+from auditkit.formats.json.read import RepeatedResults
+from auditkit.formats.stream import InputStream
+from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
+from auditkit.sources.base import Listing, not_found
+
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+_PACKED = (".gz", ".zst")
+_NOT_RUNS = frozenset({"export-log.jsonl"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a run stands: its file, and how many runs of that file come before it."""
+
+    path: str
+    ordinal: int
+    header: RunHeader
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource:
+    """The runs in some files.
+
+    `paths` is called each time, so that a file that was added is seen.
+    """
+
+    location: str
+    folder: str | None = None
+    pattern: str | None = None
+    files: tuple[str, ...] = ()
+    strict: bool = False
+    formula_guard: bool = True
+    max_uncompressed_bytes: int
+
+    def paths(self) -> list[str]:
+        """The files, sorted."""
+        if self.folder is not None:
+            with os.scandir(self.folder) as entries:
+                names = [e.path for e in entries if not e.name.startswith(".") and e.is_file()]
+            return sorted(name for name in names if os.path.basename(name) not in _NOT_RUNS)
+        if self.pattern is not None:
+            return sorted(path for path in glob.glob(self.pattern, recursive=True) if os.path.isfile(path))
+        return list(self.files)
+
+    def listing(self) -> Listing:
+        """The headers of all runs, by file name, and the failures of the files that are broken."""
+        places, failures = self._places()
+        return Listing(headers=[place.header for place in places], failures=failures)
+
+    def open(self, run_ids: Sequence[str] | None = None) -> list[AuditRun | Exception]:
+        """The runs, each streaming from its file."""
+        return [place if isinstance(place, Exception) else self._run(place) for place in self._find(run_ids)]
+
+    def load(self, run_ids: Sequence[str] | None = None) -> Iterator[AuditRun | Exception]:
+        """The runs in memory; a file of several runs is read once."""
+        found = self._find(run_ids)
+        wanted: dict[str, list[_Place]] = defaultdict(list)
+        for place in found:
+            if isinstance(place, _Place):
+                wanted[place.path].append(place)
+        shared: dict[str, dict[int, AuditRun] | Exception] = {}
+        for place in found:
+            if isinstance(place, Exception):
+                yield place
+            elif len(wanted[place.path]) == 1:
+                yield _attempt_load(self._run(place))
+            else:
+                if place.path not in shared:
+                    shared[place.path] = self._load_all(place.path, wanted[place.path])
+                runs = shared[place.path]
+                yield runs if isinstance(runs, Exception) else runs[place.ordinal]
+
+    def _places(self) -> tuple[list[_Place], FailureList]:
+        failures = FailureList()
+        places: list[_Place] = []
+        for path in self.paths():
+            try:
+                places += self._places_in(path)
+            except InvalidRunError as error:
+                failures.extend(error)
+            except OSError as error:
+                failures.extend(self._stream(path).refused(f"cannot be read: {error.strerror or error}"))
+        return self._without_doubles(places, failures), failures
+
+    def _places_in(self, path: str) -> list[_Place]:
+        stream = self._stream(path)
+        if not stream.head and _base_name(path).endswith((".jsonl", ".ndjson")):
+            return []  # what a run without results becomes there
+        format = recognise(stream.head)
+        if format is None:
+            if self.folder is not None and not _base_name(path).endswith(_SUFFIXES):
+                return []  # a README beside the runs
+            rule = "no kind of file that holds runs" if stream.head else "an empty file"
+            raise stream.refused(rule)
+        return [
+            _Place(path=path, ordinal=ordinal, header=header)
+            for ordinal, header in enumerate(headers(format, stream))
+        ]
+
+    def _without_doubles(self, places: list[_Place], failures: FailureList) -> list[_Place]:
+        paths: dict[str, list[str]] = defaultdict(list)
+        for place in places:
+            paths[place.header.id].append(place.path)
+        for run_id, where in paths.items():
+            if len(where) > 1:
+                names = ", ".join(sorted(set(map(os.path.basename, where))))
+                rule = f"run {run_id!r} stands in {len(where)} places ({names}); point at one file or glob"
+                failures.extend(self._stream(self.location).refused(rule))
+        return [place for place in places if len(paths[place.header.id]) == 1]
+
+    def _find(self, run_ids: Sequence[str] | None) -> list[_Place | Exception]:
+        places, failures = self._places()
+        if run_ids is None:
+            found: list[_Place | Exception] = list(places)
+            return [*found, failures.error()] if failures else found
+        by_id = {place.header.id: place for place in places}
+        return [by_id.get(run_id) or self._why_not(run_id, list(by_id), failures) for run_id in run_ids]
+
+    def _why_not(self, run_id: str, known: list[str], failures: FailureList) -> Exception:
+        """The failures of the file that should hold it, or that it is not there."""
+        own = FailureList()
+        for failure in failures.rows:
+            named = _base_name(failure.file).partition(".")[0] == run_id
+            if failure.run_id == run_id or named or f"run {run_id!r} stands in" in failure.rule:
+                own.add(failure)
+        return own.error() if own else not_found(run_id, known, self.location, failures)
+
+    def _run(self, place: _Place, whole: bool = False) -> AuditRun:
+        return AuditRun(**vars(place.header), batches=partial(self._batches, place, whole))
+
+    def _batches(self, place: _Place, whole: bool) -> Batches:
+        """The batches of one run of a file.
+
+        Raises
+        ------
+        HeaderChanged
+            At the end, if the header turns out to be another one than the listing saw.
+        """
+        ordinal = 0
+        try:
+            for event in _events(self._stream(place.path), whole):
+                if isinstance(event, RunHeader):
+                    if ordinal == place.ordinal and event != place.header:
+                        raise HeaderChanged(self._run(replace(place, header=event), whole))
+                    ordinal += 1
+                elif ordinal == place.ordinal:
+                    yield event
+        except RepeatedResults:
+            raise HeaderChanged(self._run(place, whole=True)) from None
+
+    def _load_all(self, path: str, places: Iterable[_Place]) -> dict[int, AuditRun] | Exception:
+        wanted = {place.ordinal for place in places}
+        try:
+            return dict(_gathered(self._stream(path), wanted, whole=False))
+        except RepeatedResults:
+            return dict(_gathered(self._stream(path), wanted, whole=True))
+        except (InvalidRunError, OSError) as error:
+            return error
+
+    def _stream(self, path: str) -> InputStream:
+        return InputStream(
+            name=path,
+            open_raw=partial(_open_raw, path),
+            strict=self.strict,
+            formula_guard=self.formula_guard,
+            max_uncompressed_bytes=self.max_uncompressed_bytes,
+        )
+
+
+def open_files(location: Any, **options: Any) -> FileSource:
+    """A source of the files at a path, a glob, or several paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at that path, or the glob matches nothing.
+    """
+    if isinstance(location, list | tuple):
+        paths = tuple(os.fspath(path) for path in location)
+        return FileSource(location=", ".join(paths[:3]), files=paths, **options)
+    path = os.path.expanduser(os.fspath(location))
+    if os.path.isdir(path):
+        return FileSource(location=path, folder=path, **options)
+    if os.path.exists(path):
+        return FileSource(location=path, files=(path,), **options)
+    if glob.has_magic(path) and glob.glob(path, recursive=True):
+        return FileSource(location=path, pattern=path, **options)
+    raise FileNotFoundError(ENOENT, "No such folder, file or glob of audit runs", path)
+
+
+def _events(stream: InputStream, whole: bool) -> Iterator[Any]:
+    format = recognise(stream.head)
+    if format is None:
+        raise stream.refused("no kind of file that holds runs any more")
+    if whole:
+        from auditkit.formats.json import Json
+
+        return Json().read(stream, whole=True)
+    return format.read(stream)
+
+
+def _gathered(stream: InputStream, wanted: set[int], whole: bool) -> Iterator[tuple[int, AuditRun]]:
+    """The wanted runs of a file, held in memory, by their ordinal."""
+    ordinal = 0
+    held: list[Any] = []
+    for event in _events(stream, whole):
+        if not isinstance(event, RunHeader):
+            if ordinal in wanted:
+                held.append(event)
+            continue
+        if ordinal in wanted:
+            yield ordinal, AuditRun(**vars(event), batches=partial(iter, held), in_memory=True)
+        ordinal, held = ordinal + 1, []
+
+
+def _attempt_load(run: AuditRun) -> AuditRun | Exception:
+    try:
+        return run.loaded()
+    except (InvalidRunError, OSError) as error:
+        return error
+
+
+def _open_raw(path: str) -> BinaryIO:
+    return cast(BinaryIO, open(path, "rb", buffering=0))
+
+
+def _base_name(path: str) -> str:
+    name = Path(path).name.lower()
+    for suffix in _PACKED:
+        name = name.removesuffix(suffix)
+    return name
