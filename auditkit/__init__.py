@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "auditkit.export": (
-        "BatchFailure",
-        "BatchResult",
-        "ExportReceipt",
-        "export_audit_run",
-        "export_multiple_runs",
-        "export_results",
-    ),
+    "auditkit.export": ("export_audit_run", "export_multiple_runs", "export_results"),
     "auditkit.load": (
         "list_available_runs",
         "load_failures",
@@ -28,6 +21,7 @@ _HOMES = {
         "load_run",
         "load_runs",
     ),
+    "auditkit.receipts": ("BatchFailure", "BatchResult", "ExportReceipt"),
     "auditkit.run": ("AuditRun",),
     "auditkit.shelf": ("ExportStats", "cleanup_old_exports", "get_export_stats"),
     "auditkit.sources": ("Source", "open_source"),
@@ -35,9 +29,6 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from auditkit import errors as errors
-    from auditkit.export import BatchFailure as BatchFailure
-    from auditkit.export import BatchResult as BatchResult
-    from auditkit.export import ExportReceipt as ExportReceipt
     from auditkit.export import export_audit_run as export_audit_run
     from auditkit.export import export_multiple_runs as export_multiple_runs
     from auditkit.export import export_results as export_results
@@ -46,6 +37,9 @@ if TYPE_CHECKING:
     from auditkit.load import load_results as load_results
     from auditkit.load import load_run as load_run
     from auditkit.load import load_runs as load_runs
+    from auditkit.receipts import BatchFailure as BatchFailure
+    from auditkit.receipts import BatchResult as BatchResult
+    from auditkit.receipts import ExportReceipt as ExportReceipt
     from auditkit.run import AuditRun as AuditRun
     from auditkit.shelf import ExportStats as ExportStats
     from auditkit.shelf import cleanup_old_exports as cleanup_old_exports

@@ -138,11 +138,11 @@ class FailureList:
         """One error that tells of all of them, the first in words."""
         first = str(self.rows[0])
         if self.count == 1:
-            message = f"{first}. Mend the input; nothing of it was taken."
+            message = f"{first}. Nothing of it was taken."
         else:
             message = (
                 f"{first} (and {self.count - 1:,} more). "
-                "Mend the input; `.failures` of this error lists every place."
+                "Nothing of it was taken; `.failures` of this error lists every place."
             )
         return InvalidRunError(message, self.rows, self.count)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from auditkit.rules import utc
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from auditkit.run import RunHeader
@@ -31,17 +32,17 @@ class Finding:
 
 
 def find(
-    header: RunHeader, batches: Iterable[pa.RecordBatch], positions: Sequence[int] | None = None
+    header: RunHeader, batches: Iterable[pa.RecordBatch], positions: np.ndarray | None = None
 ) -> list[Finding]:
     """Everything in a run that disagrees, what concerns the whole run first, then by position.
 
-    Rules about fields that the input cannot carry (`header.absent_fields`) are left out. Totals are
-    compared with the rows at hand, so a selection disagrees with the totals of its run.
+    Rules about fields that the input cannot carry (`header.absent_fields`) are left out, and for a
+    selection those about totals, which speak of the whole run.
 
     Parameters
     ----------
-    positions : sequence of int, optional
-        The places of the rows in their run, where they are not 0, 1, 2, …
+    positions : array of int64, optional
+        For a selection, the places of its rows in the whole run.
     """
     import pyarrow as pa
 
@@ -53,7 +54,8 @@ def find(
         [*rows.deviations(), *rows.scores(), *rows.doubles(), *rows.times(), *rows.decisions()],
         key=lambda item: item[0],
     )
-    return [*_totals(header, table), *_window(header), *(finding for _, finding in by_row)]
+    totals = _totals(header, table) if positions is None else ()
+    return [*totals, *_window(header), *(finding for _, finding in by_row)]
 
 
 def _totals(header: RunHeader, table: pa.Table) -> Iterator[Finding]:
@@ -93,7 +95,7 @@ def _window(header: RunHeader) -> Iterator[Finding]:
 class _Rows:
     """The rules that look at single results; each yields (row, finding)."""
 
-    def __init__(self, table: pa.Table, header: RunHeader, positions: Sequence[int] | None):
+    def __init__(self, table: pa.Table, header: RunHeader, positions: np.ndarray | None):
         self._table = table
         self._header = header
         self._positions = positions

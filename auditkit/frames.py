@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditkit.rules import utc
+from auditkit.errors import Failure, FailureList
+from auditkit.rules import broken_rows, utc
 from auditkit.schema import (
     EXTRA,
     POSITION,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from auditkit.run import RunHeader
 
 _TEXT = pd.StringDtype(na_value=float("nan"))
+_BATCH_ROWS = 4096
 SEVERITIES = ("info", "warning", "error")
 
 
@@ -78,6 +80,32 @@ def runs_frame(headers: Sequence[RunHeader]) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 
+def batches_of(results: pd.DataFrame) -> list[pa.RecordBatch]:
+    """A results frame as batches of `schema.result_schema()`.
+
+    Columns may have other dtypes than ours, as long as they hold such values. Instants are written
+    `YYYY-MM-DDThh:mm:ss[.ffffff]Z`; columns of fields that are not required may be missing.
+
+    Raises
+    ------
+    InvalidRunError
+        With every failure, if a value breaks the table, or a required column is missing.
+    """
+    failures = FailureList()
+    arrays = []
+    for field in RESULT_FIELDS:
+        column = _arrow_column(field, results)
+        for row, value, rule in broken_rows(field, column):
+            failures.add(Failure("the frame", None, row, field.column, repr(value), rule))
+        arrays.append(column)
+    failures.raise_if_any()
+    extra = results[EXTRA] if EXTRA in results else pd.Series([None] * len(results), dtype=_TEXT)
+    arrays.append(pa.array(extra, pa.string(), from_pandas=True))
+    table = pa.Table.from_arrays(arrays, schema=result_schema())
+    batches: list[pa.RecordBatch] = table.to_batches(max_chunksize=_BATCH_ROWS)
+    return batches
+
+
 def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
     """One row a finding: rule, where, recorded, recomputed, severity (ordered category)."""
     rows = list(findings)
@@ -90,6 +118,21 @@ def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
     dtype = pd.CategoricalDtype(list(SEVERITIES), ordered=True)
     frame["severity"] = pd.Categorical([row.severity for row in rows], dtype=dtype)
     return frame
+
+
+def _arrow_column(field: Field, results: pd.DataFrame) -> pa.Array:
+    if field.column not in results:
+        return pa.nulls(len(results), arrow_type(field))
+    series = results[field.column]
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        codes = pa.array(series.cat.codes.to_numpy(), mask=series.isna().to_numpy())
+        return pa.array(series.cat.categories, arrow_type(field)).take(codes)
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        seconds = series.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S.%f")
+        series = seconds.str.replace(r"\.?0+$", "", regex=True) + "Z"
+    array = pa.array(series, from_pandas=True)
+    chunks = array.cast(arrow_type(field))
+    return chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
 
 
 def _series(field: Field, column: pa.ChunkedArray) -> Any:

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from auditkit.export import BatchResult, ExportReceipt
+    from auditkit.receipts import BatchResult, ExportReceipt
     from auditkit.run import AuditRun
 
 _TABLE = "border-collapse:collapse;color:inherit;background:transparent"
@@ -26,14 +26,14 @@ def run_html(run: AuditRun) -> str:
         ("Reviewer", run.reviewer),
         ("Started", run.started_at),
         ("Completed", run.completed_at),
-        ("Submissions", run.total_submissions),
-        ("Average deviation", None if run.average_deviation is None else f"{run.average_deviation:g} points"),
-        ("Critical flags", run.critical_flags),
+        ("Submissions declared", run.total_submissions),
+        ("Average deviation declared", _points(run.average_deviation)),
+        ("Critical flags declared", run.critical_flags),
     ]
     if run.positions is not None:
         facts.append(("Selected", f"{len(run.positions):,} of {run.whole_rows:,} results"))
     if run.absent_fields:
-        facts.append(("Not in its file", ", ".join(run.absent_fields)))
+        facts.append(("Not in the source", ", ".join(run.absent_fields)))
     return _table(f"Audit run {run.id}", facts)
 
 
@@ -55,10 +55,20 @@ def receipt_html(receipt: ExportReceipt) -> str:
 
 def batch_html(batch: BatchResult) -> str:
     """What became of a batch, a line each."""
-    facts = [(", ".join(receipt.run_ids), receipt.path.as_posix()) for receipt in batch.receipts]
+    facts = [
+        (
+            ", ".join(receipt.run_ids),
+            f"{receipt.path.as_posix()}, {receipt.rows:,} rows, {receipt.bytes:,} bytes",
+        )
+        for receipt in batch.receipts
+    ]
     facts += [(failure.run_id, f"not exported: {failure.error}") for failure in batch.failures]
     count = len(batch.receipts)
     return _table(f"{count} of {len(facts)} runs exported", facts)
+
+
+def _points(value: float | None) -> str | None:
+    return None if value is None else f"{value:.15g} points"
 
 
 def _table(title: str, facts: Iterable[tuple[str, Any]]) -> str:

@@ -16,6 +16,7 @@ _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII)
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE | re.ASCII)
+_SUFFIX = re.compile(r"\.[a-z0-9]+", re.ASCII)
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _EXPORT = re.compile(
     rf"audit-(?:run|results)-(?P<id>[A-Za-z0-9][A-Za-z0-9._~-]*?)-(?P<date>{_DATE})"
@@ -30,8 +31,10 @@ def check_run_id(run_id: str) -> str:
     Raises
     ------
     InvalidRunIdError
-        If it holds control characters or lone surrogates, or is over 1,024 characters long.
+        If it is no text, holds control characters or lone surrogates, or is over 1,024 characters long.
     """
+    if not isinstance(run_id, str):
+        raise InvalidRunIdError(f"{run_id!r} is no text. Take run ids from list_available_runs.")
     rule = broken_id_rule(run_id)
     if rule:
         shown = run_id if len(run_id) <= 60 else run_id[:60] + "…"
@@ -75,10 +78,10 @@ def selection_file_name(name: str, suffix: str) -> str:
 
 def version_name(name: str, version: int) -> str:
     """The name with its version before the suffix: `a-2024-01-15.csv` -> `a-2024-01-15-2.csv`."""
-    match = _EXPORT.fullmatch(name)
-    if version == 1 or match is None:
+    if version == 1:
         return name
-    cut = match.end("date")
+    match = _EXPORT.fullmatch(name)
+    cut = match.end("date") if match else len(name)
     return f"{name[:cut]}-{version}{name[cut:]}"
 
 
@@ -87,11 +90,16 @@ def export_date() -> str:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
         return datetime.now(UTC).strftime("%Y-%m-%d")
-    if not epoch.isascii() or not epoch.isdecimal() or int(epoch) > _LAST_SECOND:
+    if not re.fullmatch("[0-9]{1,20}", epoch) or int(epoch) > _LAST_SECOND:
         raise InvalidOptionError(
             f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds since 1970. Correct or unset it."
         )
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%d")
+
+
+def is_suffix(text: str) -> bool:
+    """Whether a file name of ours may end so: a dot, then lower-case letters and digits."""
+    return _SUFFIX.fullmatch(text) is not None
 
 
 def export_format(name: str) -> str | None:

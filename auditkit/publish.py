@@ -243,10 +243,12 @@ def _place(staged: Staged, if_exists: IfExists) -> Published:
             try:
                 _link(staged.temporary, path)
             except FileExistsError:
+                if _holds_same_bytes(path, staged):  # somebody was quicker with the same
+                    continue
                 if if_exists == "error":
                     raise ExportExistsError(
                         errno.EEXIST,
-                        "A file with other bytes exists; name another folder, or if_exists",
+                        "A file of that name has other bytes (if_exists='version' or 'replace' would do)",
                         str(path),
                     ) from None
                 version += 1

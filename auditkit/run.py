@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from auditkit.errors import InvalidOptionError
-from auditkit.schema import POSITION, RUN_ID, result_schema
+from auditkit.errors import Failure, FailureList, InvalidOptionError
+from auditkit.rules import check_values
+from auditkit.schema import POSITION, RUN_FIELDS, RUN_ID, result_schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +78,40 @@ class AuditRun(RunHeader):
     whole_rows: int | None = field(default=None, repr=False)
     in_memory: bool = field(default=False, repr=False)
 
+    @classmethod
+    def from_frame(cls, results: pd.DataFrame, **header: Any) -> AuditRun:
+        """A new run out of a results frame: one that a script made, not one that was recorded.
+
+        Parameters
+        ----------
+        results : DataFrame
+            The columns of `results`; `run_id` and `position` are not looked at, columns of fields that
+            are not required may be missing. Instants become `YYYY-MM-DDThh:mm:ss[.ffffff]Z`.
+        **header
+            The attributes of a run: id, reviewer, started_at (RFC 3339 text), …
+
+        Raises
+        ------
+        InvalidRunError
+            With every failure, if header or frame break the table of fields.
+
+        Examples
+        --------
+        >>> import auditkit as ak
+        >>> run = ak.load_run("run-001", source="sample_data/runs")
+        >>> header = {name: getattr(run, name) for name in ("reviewer", "started_at", "task_title")}
+        >>> header |= {"task_difficulty": "medium", "skill_area": "frontend", "status": "completed"}
+        >>> header |= {"total_submissions": 8, "average_deviation": 15.8, "critical_flags": 2}
+        >>> ak.AuditRun.from_frame(run.results, id="trial", **header).results.equals(
+        ...     run.results.assign(run_id="trial")
+        ... )
+        True
+        """
+        from auditkit.frames import batches_of
+
+        held = batches_of(results)
+        return cls(**_checked(header), batches=lambda: iter(held), in_memory=True)
+
     @property
     def header(self) -> RunHeader:
         """The header alone."""
@@ -119,7 +154,7 @@ class AuditRun(RunHeader):
         from auditkit.frames import findings_frame
 
         run = self.loaded()
-        return findings_frame(find(run.header, run.batches()))
+        return findings_frame(find(run.header, run.batches(), run.positions))
 
     def select(self, rows: Any) -> AuditRun:
         """A smaller run: the same header, some of the results, in recorded order.
@@ -176,6 +211,23 @@ def pick(run: AuditRun, places: np.ndarray) -> Batches:
             f"Run {run.id!r} has no row {places[-1]}: it has {start:,} results, counted from 0. "
             "Take the rows from its own results."
         )
+
+
+def _checked(header: dict[str, Any]) -> dict[str, Any]:
+    failures = FailureList()
+    fields = {field.attribute: field for field in RUN_FIELDS}
+    for name in header.keys() - fields.keys():
+        failures.add(Failure("the header", None, None, name, None, "not an attribute of a run"))
+    values = {field.key: header.get(name) for name, field in fields.items()}
+    checked = check_values(
+        RUN_FIELDS,
+        values,
+        lambda field, value, rule: failures.add(
+            Failure("the header", None, None, field.attribute, repr(value), rule)
+        ),
+    )
+    failures.raise_if_any()
+    return {name: checked[field.column] for name, field in fields.items()}
 
 
 def _wanted(run_id: str, rows: Any, own: np.ndarray) -> np.ndarray:

@@ -108,11 +108,16 @@ def cleanup_old_exports(
     folder = Path(output_dir)
     cutoff = time.time() - days_old * _DAY_SECONDS
     old = sorted(name for name, status in _exports(folder) if status.st_mtime < cutoff)
-    if not dry_run:
-        for name in old:
-            os.unlink(folder / name)
-            log.info("removed old export %s", folder / name)
-    return [folder / name for name in old]
+    return [folder / name for name in old if dry_run or _removed(folder / name)]
+
+
+def _removed(path: Path) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:  # somebody else was quicker
+        return False
+    log.info("removed old export %s", path)
+    return True
 
 
 def size_in_words(size_bytes: int) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
@@ -15,6 +12,8 @@ from auditkit import __version__
 from auditkit.cli.exporting import export
 from auditkit.cli.folder import clean, stats
 from auditkit.cli.looking import list_runs, show
+from auditkit.cli.options import in_words
+from auditkit.cli.startup import quick_start
 from auditkit.errors import (
     AuditkitError,
     InvalidOptionError,
@@ -42,8 +41,7 @@ for _command in (list_runs, show, export, stats, clean):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code; expected errors are one line on stderr."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts a pool that nothing here uses
-    with _pandas_out_of_sight():
+    with quick_start():
         sys.exit(_run(arguments))
 
 
@@ -63,31 +61,5 @@ def _run(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
         return FAILED
     except (AuditkitError, OSError) as error:
-        click.echo(f"Error: {_in_words(error)}", err=True)
+        click.echo(f"Error: {in_words(error)}", err=True)
         return WRONG_USAGE if isinstance(error, _USAGE_ERRORS) else FAILED
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error)
-
-
-class _NoPandas(importlib.abc.MetaPathFinder):
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError("pandas is kept out of sight while a command runs", name="pandas")
-
-
-@contextmanager
-def _pandas_out_of_sight() -> Iterator[None]:
-    """Keep pyarrow from importing pandas, which `pa.array` does, and which costs more than all else."""
-    if "pandas" in sys.modules:
-        yield
-        return
-    finder = _NoPandas()
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)

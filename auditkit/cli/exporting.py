@@ -6,18 +6,19 @@ from typing import Any
 
 import click
 
-from auditkit.cli.options import echo_json, json_option, output_dir_option, source_option
-from auditkit.export import BatchResult, export_multiple_runs
+from auditkit.cli.options import echo_json, in_words, json_option, output_dir_option, source_option
+from auditkit.cli.startup import show_pandas
+from auditkit.export import export_multiple_runs
+from auditkit.formats import BUILT_IN
+from auditkit.receipts import BatchResult
 
 ALL_FAILED, SOME_FAILED = 1, 3
 
 
 @click.command()
 @click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...")
-@click.option("--runId", "more_ids", multiple=True, metavar="ID", help="The same, as an option.")
-@click.option(
-    "--format", required=True, metavar="NAME", help="csv, json, jsonl, parquet, or an installed one."
-)
+@click.option("--runId", "more_ids", multiple=True, metavar="ID", help="A run id, given as an option.")
+@click.option("--format", metavar="NAME", help="csv, json, jsonl, parquet, or an installed one. Required.")
 @source_option
 @output_dir_option
 @click.option("--flatten-results", is_flag=True, help="JSON: an array of flat records.")
@@ -46,6 +47,10 @@ def export(
     ids = [*run_ids, *more_ids]
     if not ids:
         raise click.UsageError("Name at least one run. `auditkit list` shows all.")
+    if not given["format"]:
+        raise click.UsageError("Name a format: --format csv, json, jsonl, parquet or an installed one.")
+    if given["format"] not in BUILT_IN:
+        show_pandas()
     result = export_multiple_runs(
         ids,
         given["format"],
@@ -72,4 +77,4 @@ def _echo(result: BatchResult) -> None:
         kept = " (kept: the same bytes were there)" if receipt.reused else ""
         click.echo(f"{receipt.path}: {receipt.rows:,} rows, {receipt.bytes:,} bytes{kept}")
     for failure in result.failures:
-        click.echo(f"Error: {failure.error}", err=True)
+        click.echo(f"Error: {in_words(failure.error)}", err=True)

@@ -29,7 +29,11 @@ def stats(output_dir: str, as_json: bool) -> None:
 @click.command()
 @output_dir_option
 @click.option(
-    "--days-old", type=click.FloatRange(min=0), default=30, show_default=True, help="Age from which on."
+    "--days-old",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    help="Remove what is older than this.",
 )
 @click.option("--yes", is_flag=True, help="Really remove; without it, only say what would be removed.")
 @json_option

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from auditkit.cli.options import echo_json, echo_table, json_option, source_option
+from auditkit.cli.options import echo_json, echo_table, json_option, source_option, visible
 from auditkit.run import AuditRun
 from auditkit.schema import ACTIONS, DEVIATION_TYPES, RUN_FIELDS
 from auditkit.sources import open_source
@@ -22,9 +22,12 @@ SOME_FAILED = 3
 @click.pass_context
 def list_runs(context: click.Context, source: str | None, as_json: bool) -> None:
     """List the runs of a source."""
-    listing = open_source(source).listing()
+    place = open_source(source)
+    listing = place.listing()
     if as_json:
         echo_json([{f.key: getattr(header, f.attribute) for f in RUN_FIELDS} for header in listing.headers])
+    elif not listing.headers:
+        click.echo(f"No runs in {place.location}.")
     else:
         echo_table(
             ["run", "status", "submissions", "average deviation", "critical", "title"],
@@ -34,7 +37,7 @@ def list_runs(context: click.Context, source: str | None, as_json: bool) -> None
             ],
         )
     for failure in listing.failures.rows:
-        click.echo(f"Error: {failure}", err=True)
+        click.echo(f"Error: {visible(failure)}", err=True)
     if listing.failures:
         context.exit(SOME_FAILED)
 
@@ -44,7 +47,7 @@ def list_runs(context: click.Context, source: str | None, as_json: bool) -> None
 @source_option
 @json_option
 def show(run_id: str, source: str | None, as_json: bool) -> None:
-    """Show one run: its header, its counts, and where it disagrees with itself."""
+    """Show a run: header, counts, findings."""
     from auditkit.findings import find
 
     (run,) = open_source(source).load([run_id])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import click
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What would move the cursor, or turn the direction of the rest of the line."""
 
 source_option = click.option(
     "--source",
@@ -27,7 +31,7 @@ def echo_json(value: Any) -> None:
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows as aligned columns, numbers to the right; control characters are made visible."""
-    texts = [[_visible(cell) for cell in row] for row in rows]
+    texts = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
     right = [
         bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(header))
@@ -40,12 +44,22 @@ def echo_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
-def _visible(cell: Any) -> str:
+def visible(cell: Any) -> str:
+    """A value as text that leaves the terminal as it is."""
     text = "-" if cell is None else f"{cell:,}" if isinstance(cell, int | float) else str(cell)
-    return "".join(character if character.isprintable() else "�" for character in text)
+    return _UNSAFE.sub("�", text)
+
+
+def in_words(error: Exception) -> str:
+    """An error as one line: what is wrong and where."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return _UNSAFE.sub("�", str(error))
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Exception):
+        return {"error": type(value).__name__, "message": in_words(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return str(value)

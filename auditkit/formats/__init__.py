@@ -8,8 +8,9 @@ from typing import Any
 
 from auditkit.errors import UnknownFormatError
 from auditkit.formats.base import ConfigurableFormat, Format, ReadableFormat, WriteOptions
+from auditkit.naming import is_suffix
 
-_BUILT_IN = {
+BUILT_IN = {
     "csv": "auditkit.formats.csv:Csv",
     "json": "auditkit.formats.json:Json",
     "jsonl": "auditkit.formats.json:JsonLines",
@@ -29,7 +30,7 @@ def get_format(name: str, options: WriteOptions | None = None) -> Format:
     InvalidOptionError
         If an option makes no sense with it.
     """
-    format = _built_in(name) if name in _BUILT_IN else _installed(name)
+    format = _built_in(name) if name in BUILT_IN else _installed(name)
     options = options or WriteOptions()
     if isinstance(format, ConfigurableFormat):
         return format.configured(options)
@@ -47,7 +48,7 @@ def recognise(head: bytes) -> ReadableFormat | None:
 
 
 def _built_in(name: str) -> Format:
-    module, _, attribute = _BUILT_IN[name].partition(":")
+    module, _, attribute = BUILT_IN[name].partition(":")
     format: Format = getattr(importlib.import_module(module), attribute)()
     return format
 
@@ -57,7 +58,7 @@ def _installed(name: str) -> Format:
 
     found = entry_points(group=ENTRY_POINTS)
     if name not in found.names:
-        known = [*_BUILT_IN, *sorted(found.names)]
+        known = [*BUILT_IN, *sorted(found.names)]
         near = difflib.get_close_matches(str(name).lower(), known, 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UnknownFormatError(f"No format {name!r}. {hint}There are {', '.join(known)}.")
@@ -68,8 +69,9 @@ def _installed(name: str) -> Format:
         raise UnknownFormatError(
             f"The installed format {name!r} cannot be imported: {error}. Repair or remove its package."
         ) from error
-    if not isinstance(format, Format):
+    if not isinstance(format, Format) or not is_suffix(str(format.suffix)):
         raise UnknownFormatError(
-            f"The installed format {name!r} lacks name, suffix or write. Repair or remove its package."
+            f"The installed format {name!r} lacks a name, a write, or a suffix such as '.txt'. "
+            "Repair or remove its package."
         )
     return format

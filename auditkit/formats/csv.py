@@ -13,7 +13,7 @@ from auditkit.formats.base import RunEvents, Sink, WriteOptions
 from auditkit.formats.flat import RunSplitter
 from auditkit.formats.problems import Problems
 from auditkit.formats.stream import BOM, InputStream
-from auditkit.formats.text import csv_cells, half_up, js_number, numbers, unguarded, value_bytes
+from auditkit.formats.text import csv_cells, half_up, joined, js_number, numbers, unguarded, value_bytes
 from auditkit.rules import broken_rows, broken_rule
 from auditkit.run import AuditRun, RunHeader
 from auditkit.schema import (
@@ -110,9 +110,9 @@ class Csv:
     def _lines(self, batch: pa.RecordBatch, run: RunHeader, before: str, behind: str) -> pa.Array:
         cells = [self._cells(field, batch.column(field.column), run) for field in CSV_RESULT_FIELDS]
         if self.include_metadata:
-            return pc.binary_join_element_wise(before, *cells, behind + self._line_end, ",")
-        cells[-1] = pc.binary_join_element_wise(cells[-1], self._line_end, "")
-        return pc.binary_join_element_wise(before, *cells, ",")
+            return joined([before, *cells, behind + self._line_end], ",")
+        cells[-1] = joined([cells[-1], self._line_end])
+        return joined([before, *cells], ",")
 
     def _cells(self, field: Field, column: pa.Array, run: RunHeader) -> pa.Array:
         if field.kind == "number":
@@ -121,7 +121,7 @@ class Csv:
             if field.column == "reviewer" and run.reviewer is not None and column.null_count:
                 column = pc.fill_null(column, run.reviewer)
             return csv_cells(column, self.formula_guard)
-        return pc.fill_null(column, "") if column.null_count else column
+        return column
 
 
 def _tables(stream: InputStream, problems: Problems) -> Iterator[pa.RecordBatch]:

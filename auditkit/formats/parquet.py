@@ -153,7 +153,7 @@ def _header(record: dict[str, Any], problems: Problems) -> RunHeader:
 
 
 def _events(file: Any, headers: dict[str, RunHeader], problems: Problems) -> RunEvents:
-    waiting = dict(headers)
+    waiting = list(headers.values())
     current: str | None = None
     position = 0
     for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
@@ -161,22 +161,20 @@ def _events(file: Any, headers: dict[str, RunHeader], problems: Problems) -> Run
             run_id = part.column(RUN_ID)[0].as_py()
             if run_id != current:
                 if current is not None:
-                    yield waiting.pop(current)
+                    yield waiting.pop(0)
                 problems.run_id, position = run_id, 0
                 current = run_id
-                if run_id not in waiting:
-                    problems.report(
-                        "its header is missing in the metadata, or its rows do not stand together"
-                    )
+                if run_id not in [header.id for header in waiting]:
+                    problems.report("its rows do not stand together, or not in the order of the headers")
                     return
+                while waiting[0].id != run_id:  # runs without results
+                    yield waiting.pop(0)
             results = part.select(result_schema().names)
             _check(results, headers[run_id], position, problems)
             position += len(part)
             if not problems:
                 yield results.cast(result_schema())
-    if current is not None:
-        yield waiting.pop(current)
-    yield from waiting.values()
+    yield from waiting
 
 
 def _check(batch: pa.RecordBatch, header: RunHeader, position: int, problems: Problems) -> None:

@@ -106,5 +106,6 @@ def not_found(run_id: str, known: Sequence[str], location: str, broken: FailureL
     """The error for an id that is not there, with the nearest ones that are."""
     near = difflib.get_close_matches(run_id, known, 3, 0.6)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    unread = f" {broken.count:,} failures hide other runs: see load_failures." if broken else ""
-    return RunNotFoundError(f"No run {run_id!r} in {location}.{hint}{unread} `auditkit list` shows all.")
+    unread = f" Not everything there could be read: {broken.rows[0]}." if broken else ""
+    shown = "" if near else " list_available_runs (`auditkit list`) shows all."
+    return RunNotFoundError(f"No run {run_id!r} in {location}.{hint}{unread}{shown}")

@@ -158,12 +158,19 @@ class FileSource:
             for event in _events(self._stream(place.path), whole):
                 if isinstance(event, RunHeader):
                     if ordinal == place.ordinal and event != place.header:
-                        raise HeaderChanged(self._run(replace(place, header=event), whole))
+                        raise self._changed(place, event, whole)
                     ordinal += 1
                 elif ordinal == place.ordinal:
                     yield event
         except RepeatedResults:
             raise HeaderChanged(self._run(place, whole=True)) from None
+
+    def _changed(self, place: _Place, header: RunHeader, whole: bool) -> Exception:
+        if header.id == place.header.id:
+            return HeaderChanged(self._run(replace(place, header=header), whole))
+        return self._stream(place.path).refused(
+            f"calls itself {place.header.id!r} in front of its results and {header.id!r} behind them"
+        )
 
     def _load_all(self, path: str, places: Iterable[_Place]) -> dict[int, AuditRun] | Exception:
         wanted = {place.ordinal for place in places}

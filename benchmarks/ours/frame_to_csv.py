@@ -6,12 +6,19 @@ from typing import Any
 
 import pandas as pd
 
+import auditkit as ak
+from auditkit.formats.csv import Csv
+from auditkit.schema import RUN_FIELDS
 from benchmarks.conversion import prepared_run, time_conversion
+
+HEADER = {field.attribute: field.key for field in RUN_FIELDS}
 
 
 def convert(results: pd.DataFrame, run: dict[str, Any], path: Path, formula_guard: bool) -> None:
     """Write the 21 columns of `results`, as `peers/to_csv_exact.py` does."""
-    raise NotImplementedError("name auditkit's function from a frame to CSV here")
+    header = {attribute: run.get(key) for attribute, key in HEADER.items()}
+    with path.open("wb") as file:
+        Csv(formula_guard=formula_guard).write(ak.AuditRun.from_frame(results, **header), file)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from auditkit.formats.json.blocks import first_keys
 from auditkit.formats.json.read import read_flat, read_headers, read_runs
 from auditkit.formats.stream import BOM, InputStream
 from auditkit.run import AuditRun, RunHeader
+from auditkit.schema import RESULTS_KEY
 
 _BLANK = BOM + b" \t\r\n"
 _FLAT_KEY = b'"auditRunId"'
@@ -120,4 +121,7 @@ def _is_flat(head: bytes, opening: bytes) -> bool:
         return False
     if opening == b"[" and not text[1:].strip(_BLANK + b"]"):
         return True  # the empty array that a run without results becomes
-    return _FLAT_KEY in text and "auditRunId" in first_keys(text)
+    if _FLAT_KEY not in text:
+        return False
+    keys = first_keys(text)
+    return "auditRunId" in keys and ("submissionId" in keys or RESULTS_KEY not in keys)

@@ -136,6 +136,8 @@ def elements(window: Window, decoder: Decoder[T]) -> Iterator[T]:
             return
         if not window.skip(b","):
             raise Malformed("two results without a comma between them")
+        if window.first() == b"]":
+            raise Malformed("a comma without a result behind it")
 
 
 def lines(window: Window, decoder: Decoder[T]) -> Iterator[T]:

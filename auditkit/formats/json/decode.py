@@ -77,7 +77,9 @@ class BatchDecoder:
                 pass  # perhaps for an unknown field, perhaps for a failure
         try:
             columns = self._columns(self._records(self._with_others, piece))
-            extra = [self._extra(record) for record in self._records(_RAW_OBJECTS, piece)]
+            copy = memoryview(bytes(piece))  # raw values keep hold of what they were decoded from
+            raw = self._records(_RAW_OBJECTS, copy)
+            extra = [self._extra(record) for record in raw]
         except ValueError as error:
             if isinstance(error, Malformed):
                 raise

@@ -189,8 +189,8 @@ def _text_of(field: Field, column: pa.Array) -> pa.Array:
 
 
 def _optional(prefix: str, text: pa.Array, suffix: str) -> pa.Array:
-    """A member where there is a value, nothing where there is none."""
-    return pc.fill_null(joined([prefix, text, suffix]) if suffix else joined([prefix, text]), "")
+    """A member where there is a value, null where there is none."""
+    return pc.binary_join_element_wise(prefix, text, suffix, "")
 
 
 def _parsed(field: Field, value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,20 +18,20 @@ from auditkit.formats.json.blocks import lines as json_lines
 from auditkit.formats.json.decode import BatchDecoder, header_of, patient_value, quick_header_of, raw_object
 from auditkit.formats.problems import Problems
 from auditkit.formats.stream import BOM, HEAD_BYTES, InputStream
-from auditkit.rules import MISSING, check_values
+from auditkit.rules import MISSING
 from auditkit.run import RunHeader
-from auditkit.schema import AUDIT_FIELDS, RESULT_FIELDS, RESULTS_KEY, RUN_FIELDS
+from auditkit.schema import AUDIT_FIELDS, RESULT_FIELDS, RESULTS_KEY
 
 _RESULTS = re.compile(rb'"results"[ \t\r\n]*:[ \t\r\n]*\[')
-_END_OF_RUN = re.compile(rb"(?:\}|\[)\s*\]\s*\}\s*\Z")
-_NEXT_LINE = re.compile(rb"\n\s*\S")
+_END_OF_RUN = re.compile(rb"(?:\}|\[)[ \t\r\n]*\][ \t\r\n]*\}[ \t\r\n]*\Z")
+_MORE = re.compile(rb"\][ \t\r\n]*(?:,[ \t\r\n]*\"|\}[ \t\r\n]*\{)")
+_UNTOLD = re.compile(rb"\][ \t\r\n]*[,}]?[ \t\r\n]*\Z")
 _TAIL_BYTES = 4096
 _LARGEST_HEADER = 16 << 20
 _LARGEST_WHOLE = 1 << 30
 _LONGEST_MATCH = 4096
 _BLANK = BOM + b" \t\r\n"
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{")
-_MAY_COME_LATE = tuple(field for field in RUN_FIELDS if not field.required)
 
 Members = Mapping[str, msgspec.Raw]
 
@@ -155,7 +154,7 @@ def _read_run(window: Window, stream: InputStream, problems: Problems, whole: bo
         return
     head = _members_before_results(window)
     if head is None:
-        _explain_object(window, stream, problems)
+        yield from _explained(_object_text(window, _LARGEST_WHOLE), stream, problems)
         return
     problems.run_id = _id_in(head)
     yield from _batches(window, stream, problems)
@@ -173,7 +172,7 @@ def _read_whole_run(window: Window, stream: InputStream, problems: Problems) -> 
     members = raw_object(text)
     results = bytes(members.pop(RESULTS_KEY, msgspec.Raw(b""))) if members is not None else b""
     if members is None or not results.startswith(b"["):
-        _explain_text(text, stream, problems)
+        yield from _explained(text, stream, problems)
         return
     if stream.strict:
         patient_value(text, problems, True, None)
@@ -231,39 +230,39 @@ def _object_text(window: Window, limit: int) -> bytes:
     return text
 
 
-def _explain_object(window: Window, stream: InputStream, problems: Problems) -> None:
-    _explain_text(_object_text(window, _LARGEST_WHOLE), stream, problems)
-
-
-def _explain_text(text: bytes, stream: InputStream, problems: Problems) -> None:
-    """Name everything that is wrong with a run that has no list of results, or a broken header."""
+def _explained(text: bytes, stream: InputStream, problems: Problems) -> RunEvents:
+    """A run that hides its results from the quick ways; or all that is wrong with one that has none."""
     try:
         record = patient_value(text, problems, stream.strict, None)
     except json.JSONDecodeError as error:
         raise Malformed(str(error)) from None
-    if isinstance(record.get("id"), str):
-        problems.run_id = record["id"]
-    check_values(RUN_FIELDS, record, problems.in_row(None))
-    results = record.get(RESULTS_KEY)
+    results = record.pop(RESULTS_KEY, None)
+    header = header_of(
+        {key: msgspec.Raw(json.dumps(value).encode()) for key, value in record.items()}, problems
+    )
     if not isinstance(results, list):
-        rule = "not a list" if RESULTS_KEY in record else MISSING
-        problems.report(rule, field=RESULTS_KEY, value=results)
+        problems.report(MISSING if results is None else "not a list", field=RESULTS_KEY, value=results)
         return
     piece = memoryview(json.dumps(results).encode())
-    BatchDecoder(RESULT_FIELDS, problems, strict=stream.strict).explain(piece)
+    batch = BatchDecoder(RESULT_FIELDS, problems, strict=stream.strict).explain(piece)
+    if batch is not None:
+        yield batch
+        yield header
 
 
 def _id_in(members: Members) -> str | None:
     raw = members.get("id")
-    value = json.loads(bytes(raw)) if raw is not None and bytes(raw).startswith(b'"') else None
+    try:
+        value = None if raw is None else json.loads(bytes(raw))
+    except (ValueError, RecursionError):  # reported with the rest of the header
+        return None
     return value if isinstance(value, str) else None
 
 
 def _quick_header(stream: InputStream) -> RunHeader | None:
     """The header of a single run, or None where only a full reading can tell.
 
-    The head has to hold everything in front of `results`, and the rest of the file must end as a
-    run does, hold no second run and none of the members that the head lacks.
+    The head has to hold everything in front of `results`, and nothing may stand behind them.
     """
     head = stream.head
     start = _OPENING.match(head)
@@ -273,36 +272,36 @@ def _quick_header(stream: InputStream) -> RunHeader | None:
     header = quick_header_of(b"{" + head[start.end() : match.start()].rstrip().removesuffix(b",") + b"}")
     if header is None:
         return None
-    lacking = [
-        f'"{field.key}"'.encode() for field in _MAY_COME_LATE if getattr(header, field.attribute) is None
-    ]
-    compact = b"\n" not in head[: match.end()].rstrip()
-    return header if _ends_as_one_run(stream, compact, lacking) else None
+    return header if _ends_as_one_run(stream, match.end()) else None
 
 
-def _ends_as_one_run(stream: InputStream, compact: bool, lacking: list[bytes]) -> bool:
+def _ends_as_one_run(stream: InputStream, start: int) -> bool:
+    """Whether the results that begin at a place are the last thing of the only run in a file.
+
+    Nothing is parsed: only what stands behind each `]` can tell of more members, or of another run.
+    """
     if len(stream.head) < HEAD_BYTES:
-        return _is_one_run(stream.head, compact, lacking)
+        behind = stream.head[start - 1 :]
+        return _open_end(behind) is not None and _END_OF_RUN.search(behind[-_TAIL_BYTES:]) is not None
     with stream.open() as raw:
-        if not compact and not lacking and stream.plain:
-            raw.seek(-_TAIL_BYTES, os.SEEK_END)
-            return _END_OF_RUN.search(raw.read(_TAIL_BYTES)) is not None
-        kept = b""
+        raw.read(start)
+        last, untold = b"[", b""
         while block := raw.read(BLOCK_BYTES):
-            text = kept + block
-            kept = text[-_TAIL_BYTES:]
-            if not _holds_one_run(text, compact, lacking):
+            last = (last + block)[-_TAIL_BYTES:]
+            end = _open_end(untold + block)
+            if end is None or len(end) > _TAIL_BYTES:
                 return False
-    return _END_OF_RUN.search(kept) is not None
+            untold = end
+    return _END_OF_RUN.search(last) is not None
 
 
-def _is_one_run(text: bytes, compact: bool, lacking: list[bytes]) -> bool:
-    return _END_OF_RUN.search(text, max(0, len(text) - _TAIL_BYTES)) is not None and _holds_one_run(
-        text, compact, lacking
-    )
-
-
-def _holds_one_run(text: bytes, compact: bool, lacking: list[bytes]) -> bool:
-    if compact and b"\n" in text and _NEXT_LINE.search(text.lstrip(_BLANK)):
-        return False
-    return not any(key in text for key in lacking)
+def _open_end(text: bytes) -> bytes | None:
+    """None if a `]` is followed by a further member or another run; else the end that is not told yet."""
+    at = text.find(b"]")
+    while at >= 0:
+        if _MORE.match(text, at):
+            return None
+        if _UNTOLD.match(text, at):
+            return text[at:]
+        at = text.find(b"]", at + 1)
+    return b""

@@ -1,0 +1,80 @@
+"""What an export gives back: a receipt for each file, and for a batch its receipts and failures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReceipt(os.PathLike[str]):
+    """What was written: a path that can be opened, and the facts about the file.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+    run_ids : tuple of str
+    rows, rows_total : int
+        How many results the file holds, of how many that the runs have.
+    bytes : int
+    sha256 : str
+        Of the file as it stands on disk, 64 hexadecimal digits.
+    options : dict
+        How it was written: the options that differ from their defaults.
+    filter : str or None
+        Which results were chosen, where not all were.
+    absent_fields : tuple of str
+        Frame columns that the input could not carry, and that are therefore blank or left out.
+    log_head : str or None
+        The head of the export log after this export.
+    seconds : float
+        How long it took.
+    reused : bool
+        Whether the file stood there before, with the same bytes.
+    """
+
+    path: Path
+    format: str
+    run_ids: tuple[str, ...]
+    rows: int
+    rows_total: int
+    bytes: int
+    sha256: str
+    options: dict[str, Any] = field(hash=False)
+    filter: str | None = None
+    absent_fields: tuple[str, ...] = ()
+    log_head: str | None = field(default=None, repr=False, compare=False)
+    seconds: float = field(repr=False, compare=False)
+    reused: bool = field(repr=False, compare=False)
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def _repr_html_(self) -> str:
+        from auditkit.html import receipt_html
+
+        return receipt_html(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchFailure:
+    """A run of a batch that could not be exported, and why."""
+
+    run_id: str
+    error: Exception
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchResult:
+    """What became of a batch: receipts and failures, each in the order asked."""
+
+    receipts: list[ExportReceipt]
+    failures: list[BatchFailure]
+
+    def _repr_html_(self) -> str:
+        from auditkit.html import batch_html
+
+        return batch_html(self)
