@@ -46,6 +46,8 @@ def broken_id_rule(run_id: str) -> str | None:
     """Which rule a run id breaks, in words, or None."""
     if len(run_id) > LONGEST_ID:
         return f"a run id has at most {LONGEST_ID:,} characters"
+    if run_id.isascii() and run_id.isprintable():
+        return None
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in run_id):
         return "a run id holds no control characters"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from functools import cache
 from typing import Any
 
 from auditkit.errors import UnknownFormatError
@@ -40,11 +41,14 @@ def get_format(name: str, options: WriteOptions | None = None) -> Format:
 
 def recognise(head: bytes) -> ReadableFormat | None:
     """The format that takes an input with this head for its own."""
-    for name in _READ_IN_TURN:
-        format = _built_in(name)
-        if isinstance(format, ReadableFormat) and format.recognises(head):
-            return format
-    return None
+    return next((format for format in _readers() if format.recognises(head)), None)
+
+
+@cache
+def _readers() -> tuple[ReadableFormat, ...]:
+    """The formats that can be asked for every file: looking at their protocol each time would take longer."""
+    formats = map(_built_in, _READ_IN_TURN)
+    return tuple(format for format in formats if isinstance(format, ReadableFormat))
 
 
 def _built_in(name: str) -> Format:

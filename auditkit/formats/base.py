@@ -19,6 +19,10 @@ RunEvents = Iterator["pa.RecordBatch | RunHeader"]
 """For each run of an input its batches of `schema.result_schema()`, then its header."""
 
 
+class RepeatedResults(Exception):
+    """`results` stands twice in one object: the last counts, so the object has to be read whole."""
+
+
 class Sink(Protocol):
     """Where a format writes to."""
 
@@ -144,7 +148,8 @@ _DEFAULTS = WriteOptions()
 
 def headers(format: ReadableFormat, stream: InputStream) -> Iterator[RunHeader]:
     """The headers of all runs of an input, the quick way where the format knows one."""
-    if isinstance(format, QuickFormat):
-        yield from format.headers(stream)
+    quick = getattr(format, "headers", None)  # isinstance with a protocol costs more than the reading
+    if quick is not None:
+        yield from quick(stream)
     else:
         yield from (event for event in format.read(stream) if isinstance(event, RunHeader))

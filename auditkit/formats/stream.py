@@ -55,16 +55,18 @@ class InputStream:
             return self.open_raw()
         return _Unpacked(self, self.open_raw(), _MAGIC[self._stored_head[:2]])
 
-    @cached_property
+    @property
     def plain(self) -> bool:
         """Whether it is stored as it is read: neither gzip nor zstd."""
-        return _MAGIC.get(self._stored_head[:2]) is None
+        return self._stored_head[:2] not in _MAGIC
 
-    @cached_property
+    @property
     def head(self) -> bytes:
         """The first 64 KiB, or all of it."""
-        if self.plain:
-            return self._stored_head
+        return self._stored_head if self.plain else self._unpacked_head
+
+    @cached_property
+    def _unpacked_head(self) -> bytes:
         with self.open() as unpacked:
             return unpacked.read(HEAD_BYTES)
 

@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from auditkit.errors import FailureList, InvalidRunError
 from auditkit.formats import recognise
-from auditkit.formats.base import headers
-from auditkit.formats.json.read import RepeatedResults
+from auditkit.formats.base import RepeatedResults, headers
 from auditkit.formats.stream import InputStream
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
 from auditkit.sources.base import Listing, not_found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from auditkit.formats.base import RunEvents, Sink, WriteOptions
 from auditkit.formats.json.blocks import first_keys
-from auditkit.formats.json.read import read_flat, read_headers, read_runs
+from auditkit.formats.json.listing import RESULTS, read_headers
 from auditkit.formats.stream import BOM, InputStream
 from auditkit.run import AuditRun, RunHeader
 from auditkit.schema import RESULTS_KEY
@@ -65,6 +65,8 @@ class Json:
 
     def read(self, stream: InputStream, whole: bool = False) -> RunEvents:
         """Runs: one object, an array of them, one after another; or an array of flat records."""
+        from auditkit.formats.json.read import read_flat, read_runs
+
         if _is_flat(stream.head, b"["):
             return read_flat(stream, lines=False)
         return read_runs(stream, whole)
@@ -72,7 +74,7 @@ class Json:
     def headers(self, stream: InputStream) -> Iterator[RunHeader]:
         """The headers, of a nested run from the beginning of its file."""
         if _is_flat(stream.head, b"["):
-            return (event for event in read_flat(stream, lines=False) if isinstance(event, RunHeader))
+            return (event for event in self.read(stream) if isinstance(event, RunHeader))
         return read_headers(stream)
 
 
@@ -112,6 +114,8 @@ class JsonLines:
 
     def read(self, stream: InputStream) -> RunEvents:
         """The runs of flat records."""
+        from auditkit.formats.json.read import read_flat
+
         return read_flat(stream, lines=True)
 
 
@@ -121,7 +125,8 @@ def _is_flat(head: bytes, opening: bytes) -> bool:
         return False
     if opening == b"[" and not text[1:].strip(_BLANK + b"]"):
         return True  # the empty array that a run without results becomes
-    if _FLAT_KEY not in text:
-        return False
+    results = RESULTS.search(text)
+    if _FLAT_KEY not in (text[: results.start()] if results else text):
+        return False  # most files are nested runs, and told by their first few bytes
     keys = first_keys(text)
     return "auditRunId" in keys and ("submissionId" in keys or RESULTS_KEY not in keys)

@@ -5,29 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from auditkit.formats.json.blocks import Malformed, whole_elements
+from auditkit.formats.json.headers import patient_value, typed_member
 from auditkit.formats.json.values import parse, stringify
 from auditkit.formats.problems import Problems
-from auditkit.rules import broken_rows, broken_rule, check_values
-from auditkit.run import RunHeader
-from auditkit.schema import RESULTS_KEY, RUN_FIELDS, RUN_ID, Field, arrow_type, schema_of
+from auditkit.rules import broken_rows, check_values
+from auditkit.schema import Field, arrow_type, schema_of
 
-_TYPES: dict[str, Any] = {
-    "text": str,
-    "timestamp": str,
-    "number": float,
-    "count": Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
-}
-_CHECKED_BY_HAND = tuple(f for f in RUN_FIELDS if f.kind == "timestamp" or f.column == RUN_ID)
-_RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAW_OBJECTS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-
-Pairs = list[tuple[str, Any]]
 
 
 class BatchDecoder:
@@ -150,35 +140,6 @@ class BatchDecoder:
             raise Malformed(f"{error.msg} (row {self.position + row + at})") from None
 
 
-def patient_value(text: bytes, problems: Problems, strict: bool, position: int | None) -> Any:
-    """A JSON value by the standard library's reader: NaN and lone surrogates pass, to be named later.
-
-    Raises
-    ------
-    json.JSONDecodeError, Malformed
-        If it is not JSON at all.
-    """
-
-    def unique(pairs: Pairs) -> dict[str, Any]:
-        record = dict(pairs)
-        if len(record) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in record if keys.count(key) > 1)
-            problems.report("the key stands twice in one object", position=position, field=twice)
-        return record
-
-    try:
-        return json.loads(text, object_pairs_hook=unique if strict else None)
-    except json.JSONDecodeError:
-        raise
-    except UnicodeDecodeError:
-        raise Malformed("not UTF-8") from None
-    except RecursionError:
-        raise Malformed("nested too deeply") from None
-    except ValueError as error:
-        raise Malformed(str(error)) from None
-
-
 def extra_text(unknown: Mapping[str, Any], problems: Problems, position: int | None) -> str | None:
     """Unknown fields as the text of an object, or None if there are none or they are not JSON."""
     kept = {}
@@ -191,63 +152,10 @@ def extra_text(unknown: Mapping[str, Any], problems: Problems, position: int | N
     return stringify(kept) if kept and not problems else None
 
 
-def raw_object(text: bytes) -> dict[str, msgspec.Raw] | None:
-    """The members of a JSON object, not decoded, or None if the text is not one whole object."""
-    try:
-        return _RAW_OBJECT.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def header_of(members: Mapping[str, msgspec.Raw], problems: Problems, strict: bool = False) -> RunHeader:
-    """The header of a run from its members, all but `results`; what is wrong with it goes to `problems`."""
-    known = {field.key: field for field in RUN_FIELDS}
-    values: dict[str, Any] = {}
-    unknown: dict[str, Any] = {}
-    for key, raw in members.items():
-        if key in known:
-            values[key] = patient_value(bytes(raw), problems, strict, None)
-        elif key != RESULTS_KEY:
-            try:
-                unknown[key] = parse(bytes(raw))
-                stringify(unknown[key])
-            except ValueError as error:
-                problems.report(str(error), field=key)
-    problems.run_id = values["id"] if isinstance(values.get("id"), str) else None
-    carried = RUN_FIELDS if len(members) > 1 else RUN_FIELDS[:1]  # the id alone: without metadata
-    checked = check_values(carried, values, problems.in_row(None))
-    named = {field.attribute: checked.get(field.column) for field in RUN_FIELDS}
-    return RunHeader(
-        **named | {"id": named["id"] or ""},
-        extra=stringify(unknown) if unknown and not problems else None,
-        absent_fields=tuple(field.column for field in RUN_FIELDS if field not in carried),
-    )
-
-
-def quick_header_of(text: bytes) -> RunHeader | None:
-    """The header from the text of an object that holds nothing else and breaks no rule, else None."""
-    try:
-        record = _header_decoder().decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    values = msgspec.structs.asdict(record)
-    if any(broken_rule(field, values[field.attribute]) for field in _CHECKED_BY_HAND):
-        return None
-    return RunHeader(**values)
-
-
-@cache
-def _header_decoder() -> msgspec.json.Decoder[Any]:
-    members = [(field.attribute, *_member(field)) for field in RUN_FIELDS]
-    renamed = {field.attribute: field.key for field in RUN_FIELDS}
-    struct = msgspec.defstruct("Header", members, rename=renamed, kw_only=True, forbid_unknown_fields=True)
-    return msgspec.json.Decoder(struct)
-
-
 @cache
 def _decoder(fields: tuple[Field, ...], only_known: bool) -> msgspec.json.Decoder[Any]:
     """A typed decoder of lists of records; without garbage collection a record costs half."""
-    members = [(field.column, *_member(field)) for field in fields]
+    members = [(field.column, *typed_member(field)) for field in fields]
     struct = msgspec.defstruct(
         "Record",
         members,
@@ -265,8 +173,3 @@ def _columns_of(names: tuple[str, ...]) -> Callable[[Iterable[Any]], Sequence[li
     source = ", ".join(f"[record.{name} for record in records]" for name in names)
     columns: Callable[[Iterable[Any]], Sequence[list[Any]]] = eval(f"lambda records: ({source},)")
     return columns
-
-
-def _member(field: Field) -> tuple[Any, ...]:
-    kind = Literal[field.allowed] if field.kind == "category" else _TYPES[field.kind]
-    return (kind,) if field.required else (kind | None, None)

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
 import pyarrow as pa
 
-from auditkit.formats.base import RunEvents
+from auditkit.formats.base import RepeatedResults, RunEvents
 from auditkit.formats.flat import RunSplitter
 from auditkit.formats.json.blocks import BLOCK_BYTES, Malformed, Window, elements, object_end
 from auditkit.formats.json.blocks import lines as json_lines
-from auditkit.formats.json.decode import BatchDecoder, header_of, patient_value, quick_header_of, raw_object
+from auditkit.formats.json.decode import BatchDecoder
+from auditkit.formats.json.headers import header_of, patient_value, raw_object
+from auditkit.formats.json.listing import RESULTS
 from auditkit.formats.problems import Problems
-from auditkit.formats.stream import BOM, HEAD_BYTES, InputStream
+from auditkit.formats.stream import BOM, InputStream
 from auditkit.rules import MISSING
-from auditkit.run import RunHeader
 from auditkit.schema import AUDIT_FIELDS, RESULT_FIELDS, RESULTS_KEY
 
-_RESULTS = re.compile(rb'"results"[ \t\r\n]*:[ \t\r\n]*\[')
-_END_OF_RUN = re.compile(rb"(?:\}|\[)[ \t\r\n]*\][ \t\r\n]*\}[ \t\r\n]*\Z")
-_MORE = re.compile(rb"\][ \t\r\n]*(?:,[ \t\r\n]*\"|\}[ \t\r\n]*\{)")
-_UNTOLD = re.compile(rb"\][ \t\r\n]*[,}]?[ \t\r\n]*\Z")
-_TAIL_BYTES = 4096
 _LARGEST_HEADER = 16 << 20
 _LARGEST_WHOLE = 1 << 30
 _LONGEST_MATCH = 4096
-_BLANK = BOM + b" \t\r\n"
-_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{")
 
 Members = Mapping[str, msgspec.Raw]
-
-
-class RepeatedResults(Exception):
-    """`results` stands twice in one object: the last counts, so the object has to be read whole."""
 
 
 def read_runs(stream: InputStream, whole: bool = False) -> RunEvents:
@@ -62,19 +51,6 @@ def read_runs(stream: InputStream, whole: bool = False) -> RunEvents:
             problems.run_id = None
             yield from _read_run(window, stream, problems, whole)
     problems.raise_if_any()
-
-
-def read_headers(stream: InputStream) -> Iterator[RunHeader]:
-    """The headers of all runs of an input, from its head alone where that is enough."""
-    header = _quick_header(stream)
-    if header is not None:
-        yield header
-        return
-    try:
-        found = [event for event in read_runs(stream) if isinstance(event, RunHeader)]
-    except RepeatedResults:
-        found = [event for event in read_runs(stream, whole=True) if isinstance(event, RunHeader)]
-    yield from found
 
 
 def read_flat(stream: InputStream, lines: bool) -> RunEvents:
@@ -192,7 +168,7 @@ def _members_before_results(window: Window) -> Members | None:
     """The members in front of `results`, whose `[` is then consumed; None if there is no such list."""
     searched = 0
     while True:
-        for match in _RESULTS.finditer(window.buffer, window.start + searched, window.end):
+        for match in RESULTS.finditer(window.buffer, window.start + searched, window.end):
             members = _members_in(bytes(window.buffer[window.start : match.start()]))
             if members is not None:
                 window.start = match.end()
@@ -257,51 +233,3 @@ def _id_in(members: Members) -> str | None:
     except (ValueError, RecursionError):  # reported with the rest of the header
         return None
     return value if isinstance(value, str) else None
-
-
-def _quick_header(stream: InputStream) -> RunHeader | None:
-    """The header of a single run, or None where only a full reading can tell.
-
-    The head has to hold everything in front of `results`, and nothing may stand behind them.
-    """
-    head = stream.head
-    start = _OPENING.match(head)
-    match = _RESULTS.search(head)
-    if stream.strict or start is None or match is None:
-        return None
-    header = quick_header_of(b"{" + head[start.end() : match.start()].rstrip().removesuffix(b",") + b"}")
-    if header is None:
-        return None
-    return header if _ends_as_one_run(stream, match.end()) else None
-
-
-def _ends_as_one_run(stream: InputStream, start: int) -> bool:
-    """Whether the results that begin at a place are the last thing of the only run in a file.
-
-    Nothing is parsed: only what stands behind each `]` can tell of more members, or of another run.
-    """
-    if len(stream.head) < HEAD_BYTES:
-        behind = stream.head[start - 1 :]
-        return _open_end(behind) is not None and _END_OF_RUN.search(behind[-_TAIL_BYTES:]) is not None
-    with stream.open() as raw:
-        raw.read(start)
-        last, untold = b"[", b""
-        while block := raw.read(BLOCK_BYTES):
-            last = (last + block)[-_TAIL_BYTES:]
-            end = _open_end(untold + block)
-            if end is None or len(end) > _TAIL_BYTES:
-                return False
-            untold = end
-    return _END_OF_RUN.search(last) is not None
-
-
-def _open_end(text: bytes) -> bytes | None:
-    """None if a `]` is followed by a further member or another run; else the end that is not told yet."""
-    at = text.find(b"]")
-    while at >= 0:
-        if _MORE.match(text, at):
-            return None
-        if _UNTOLD.match(text, at):
-            return text[at:]
-        at = text.find(b"]", at + 1)
-    return b""

@@ -7,7 +7,7 @@ import math
 from json.encoder import encode_basestring
 from typing import Any
 
-from auditkit.formats.text import js_number
+from auditkit.formats.js import js_number
 
 DEEPEST = 200
 

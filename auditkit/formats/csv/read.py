@@ -1,0 +1,142 @@
+"""CSV lines -> runs: our own, or saved again by a spreadsheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from auditkit.formats.base import RunEvents
+from auditkit.formats.flat import RunSplitter
+from auditkit.formats.problems import Problems
+from auditkit.formats.stream import InputStream
+from auditkit.formats.text import unguarded
+from auditkit.rules import broken_rows, broken_rule
+from auditkit.schema import CSV_FIELDS, CSV_RESULT_FIELDS, CSV_RUN_FIELDS, EXTRA, RUN_ID, Field, arrow_type
+
+_BLOCK_BYTES = 1 << 20
+_LARGEST_BLOCK = 256 << 20
+
+
+def read_runs(stream: InputStream) -> RunEvents:
+    """The runs of a file: batches, then the header, of each.
+
+    Raises
+    ------
+    InvalidRunError
+        At the end, with every failure.
+    """
+    problems = Problems(stream.name)
+    splitter: RunSplitter | None = None
+    for table in _tables(stream, problems):
+        carried = [field for field in CSV_FIELDS if field.key in table.schema.names]
+        if splitter is None:
+            run_fields = tuple(f for f in carried if f not in CSV_RESULT_FIELDS)
+            splitter = RunSplitter(run_fields, CSV_RESULT_FIELDS, problems)
+        batch = _typed(table, carried, stream.formula_guard, problems)
+        if not problems:
+            yield from splitter.split(batch)
+    if splitter is not None and not problems:
+        yield from splitter.finish()
+    problems.raise_if_any()
+
+
+def _tables(stream: InputStream, problems: Problems) -> Iterator[pa.RecordBatch]:
+    """The rows as text, a block at a time; the block grows where a cell is larger than it."""
+    block, done = _BLOCK_BYTES, 0
+    while True:
+        try:
+            for batch in _batches(stream, problems, block, done):
+                yield batch
+                done += len(batch)
+            return
+        except pa.ArrowInvalid as error:
+            if "straddl" not in str(error) or block >= _LARGEST_BLOCK:
+                problems.report(f"not a CSV of auditkit: {str(error).partition(chr(10))[0][:200]}")
+                return
+            block *= 8
+
+
+def _batches(stream: InputStream, problems: Problems, block: int, done: int) -> Iterator[pa.RecordBatch]:
+    from pyarrow import csv
+
+    broken: list[Any] = []
+
+    def note(row: Any) -> str:
+        broken.append(row)
+        return "skip"
+
+    with stream.open() as raw:
+        reader = csv.open_csv(
+            pa.PythonFile(raw, "r"),
+            read_options=csv.ReadOptions(block_size=block, use_threads=False),
+            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+            convert_options=csv.ConvertOptions(
+                column_types={field.key: pa.string() for field in CSV_FIELDS}, strings_can_be_null=False
+            ),
+        )
+        if not _has_our_columns(reader.schema.names, problems):
+            return
+        for batch in reader:
+            fresh = batch.slice(min(done, len(batch)))
+            done -= len(batch) - len(fresh)
+            if len(fresh):
+                yield fresh
+    for row in broken:
+        rule = f"{row.actual_columns} cells instead of {row.expected_columns}"
+        problems.report(rule, position=None, field=f"line {row.number}", value=row.text)
+
+
+def _has_our_columns(names: list[str], problems: Problems) -> bool:
+    for wanted in (CSV_FIELDS, CSV_FIELDS[: -len(CSV_RUN_FIELDS)]):
+        if sorted(names) == sorted(field.key for field in wanted):
+            return True
+    known = {field.key for field in CSV_FIELDS}
+    unknown = [name for name in names if name not in known]
+    missing = [field.key for field in CSV_FIELDS if field.key not in names]
+    problems.report(
+        f"not the columns of auditkit (missing: {', '.join(missing) or 'none'}; "
+        f"unknown or repeated: {', '.join(unknown) or 'none'})"
+    )
+    return False
+
+
+def _typed(table: pa.RecordBatch, carried: list[Field], guarded: bool, problems: Problems) -> pa.RecordBatch:
+    """The columns under their frame names and with their types; blank is missing unless it may not be."""
+    arrays = []
+    for field in carried:
+        column = table.column(field.key)
+        if field.kind == "text" and guarded:
+            column = unguarded(column)
+        if field.kind != "text" or not field.required:
+            column = pc.replace_with_mask(column, pc.equal(column, ""), pa.scalar(None, pa.string()))
+        if field.kind in ("number", "count"):
+            column = _numeric(field, column, problems)
+        if field.column == RUN_ID or field in CSV_RESULT_FIELDS:
+            for row, value, rule in broken_rows(field, column):
+                problems.in_row(row)(field, value, rule)
+        arrays.append(column)
+    arrays.append(pa.nulls(len(table), pa.string()))
+    return pa.RecordBatch.from_arrays(arrays, names=[*(field.column for field in carried), EXTRA])
+
+
+def _numeric(field: Field, column: pa.Array, problems: Problems) -> pa.Array:
+    try:
+        return column.cast(arrow_type(field))
+    except pa.ArrowInvalid:
+        values = [_number(text) for text in column.to_pylist()]
+    for row, value in enumerate(values):
+        rule = broken_rule(field, value) if value is not None else None
+        if rule:
+            problems.in_row(row)(field, value, rule)
+    sound = [value if isinstance(value, float) else None for value in values]
+    return pa.array(sound, pa.float64()).cast(arrow_type(field), safe=False)
+
+
+def _number(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text

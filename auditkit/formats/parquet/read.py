@@ -1,0 +1,129 @@
+"""A Parquet file of ours -> runs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from auditkit.formats.base import RunEvents
+from auditkit.formats.flat import uniform_parts
+from auditkit.formats.parquet import METADATA_KEY
+from auditkit.formats.problems import Problems
+from auditkit.formats.stream import InputStream
+from auditkit.rules import broken_rows, check_values
+from auditkit.run import RunHeader
+from auditkit.schema import RESULT_FIELDS, RUN_FIELDS, RUN_ID, result_schema
+
+_BATCH_ROWS = 8192
+
+
+def read_runs(stream: InputStream) -> RunEvents:
+    """The runs of a file: batches, then the header, of each.
+
+    Raises
+    ------
+    InvalidRunError
+        At the end, with every failure.
+    """
+    problems = Problems(stream.name)
+    with _seekable(stream) as raw:
+        file = _opened(raw, problems)
+        if file is not None:
+            headers = _headers(file, problems)
+            yield from _events(file, headers, problems)
+    problems.raise_if_any()
+
+
+def read_headers(stream: InputStream) -> Iterator[RunHeader]:
+    """The headers of all runs of a file, from its metadata."""
+    problems = Problems(stream.name)
+    with _seekable(stream) as raw:
+        file = _opened(raw, problems)
+        found = [] if file is None else list(_headers(file, problems).values())
+    problems.raise_if_any()
+    yield from found
+
+
+def _seekable(stream: InputStream) -> BinaryIO:
+    if stream.plain:
+        return stream.open()
+    unpacked = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
+    with stream.open() as raw:
+        while block := raw.read(1 << 20):
+            unpacked.write(block)
+    unpacked.seek(0)
+    return unpacked
+
+
+def _opened(raw: BinaryIO, problems: Problems) -> Any:
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(raw)
+    except (pa.ArrowInvalid, OSError) as error:
+        problems.report(f"not a whole Parquet file: {error}")
+        return None
+    schema = file.schema_arrow
+    if METADATA_KEY not in (schema.metadata or {}):
+        problems.report("a Parquet file without the run headers that auditkit writes into its metadata")
+        return None
+    wanted = {RUN_ID: pa.string()} | {field.name: field.type for field in result_schema()}
+    for name, kind in wanted.items():
+        if name not in schema.names or schema.field(name).type != kind:
+            problems.report(f"no column of type {kind}", field=name)
+    return None if problems else file
+
+
+def _headers(file: Any, problems: Problems) -> dict[str, RunHeader]:
+    try:
+        records = json.loads(file.schema_arrow.metadata[METADATA_KEY])
+        return {record["id"]: _header(record, problems) for record in records}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        problems.report(f"the run headers in the metadata cannot be read: {error}")
+        return {}
+
+
+def _header(record: dict[str, Any], problems: Problems) -> RunHeader:
+    absent = tuple(record.get("absent_fields", ()))
+    carried = [field for field in RUN_FIELDS if field.column not in absent]
+    problems.run_id = record["id"]
+    values = {field.key: record.get(field.attribute) for field in carried}
+    checked = check_values(carried, values, problems.in_row(None))
+    named = {field.attribute: checked.get(field.column) for field in RUN_FIELDS}
+    return RunHeader(**named | {"id": record["id"]}, extra=record.get("extra"), absent_fields=absent)  # type: ignore[arg-type]
+
+
+def _events(file: Any, headers: dict[str, RunHeader], problems: Problems) -> RunEvents:
+    waiting = list(headers.values())
+    current: str | None = None
+    position = 0
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+        for part in uniform_parts(batch, [RUN_ID]):
+            run_id = part.column(RUN_ID)[0].as_py()
+            if run_id != current:
+                if current is not None:
+                    yield waiting.pop(0)
+                problems.run_id, position = run_id, 0
+                current = run_id
+                if run_id not in [header.id for header in waiting]:
+                    problems.report("its rows do not stand together, or not in the order of the headers")
+                    return
+                while waiting[0].id != run_id:  # runs without results
+                    yield waiting.pop(0)
+            results = part.select(result_schema().names)
+            _check(results, headers[run_id], position, problems)
+            position += len(part)
+            if not problems:
+                yield results.cast(result_schema())
+    yield from waiting
+
+
+def _check(batch: pa.RecordBatch, header: RunHeader, position: int, problems: Problems) -> None:
+    for field in RESULT_FIELDS:
+        if field.column not in header.absent_fields:
+            for row, value, rule in broken_rows(field, batch.column(field.column)):
+                problems.in_row(position + row)(field, value, rule)
