@@ -72,7 +72,10 @@ def _totals(header: RunHeader, table: pa.Table) -> Iterator[Finding]:
 
 
 def _average(declared: float | None, deviations: Any) -> Iterator[Finding]:
-    mean = float(deviations.mean()) if len(deviations) else None
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        mean = float(deviations.mean()) if len(deviations) else None
     where = "run.averageDeviation"
     if declared is None or mean is None:
         if declared is not mean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ for _command in (list_runs, show, export, stats, clean):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code; expected errors are one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # whatever the terminal cannot show
     with quick_start():
         sys.exit(_run(arguments))
 

@@ -13,7 +13,7 @@ from auditkit.schema import ACTIONS, DEVIATION_TYPES, RUN_FIELDS
 from auditkit.sources import open_source
 
 _SHOWN_FINDINGS = 20
-SOME_FAILED = 3
+ALL_FAILED, SOME_FAILED = 1, 3
 
 
 @click.command("list")
@@ -26,9 +26,9 @@ def list_runs(context: click.Context, source: str | None, as_json: bool) -> None
     listing = place.listing()
     if as_json:
         echo_json([{f.key: getattr(header, f.attribute) for f in RUN_FIELDS} for header in listing.headers])
-    elif not listing.headers:
+    elif not listing.headers and not listing.failures:
         click.echo(f"No runs in {place.location}.")
-    else:
+    elif listing.headers:
         echo_table(
             ["run", "status", "submissions", "average deviation", "critical", "title"],
             [
@@ -39,7 +39,7 @@ def list_runs(context: click.Context, source: str | None, as_json: bool) -> None
     for failure in listing.failures.rows:
         click.echo(f"Error: {visible(failure)}", err=True)
     if listing.failures:
-        context.exit(SOME_FAILED)
+        context.exit(SOME_FAILED if listing.headers else ALL_FAILED)
 
 
 @click.command()

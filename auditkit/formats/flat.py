@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -26,9 +26,18 @@ class RunSplitter:
         The fields of a run that a row carries, under their names there.
     result_fields : tuple of Field
         The fields of a result that a row carries; the others are missing.
+    parse : callable
+        Makes of the value of a run's field what the table wants; rows of text need it.
     """
 
-    def __init__(self, run_fields: tuple[Field, ...], result_fields: tuple[Field, ...], problems: Problems):
+    def __init__(
+        self,
+        run_fields: tuple[Field, ...],
+        result_fields: tuple[Field, ...],
+        problems: Problems,
+        parse: Callable[[Field, Any], Any] = lambda field, value: value,
+    ):
+        self._parse = parse
         self._run_fields = run_fields
         self._result_fields = result_fields
         self._problems = problems
@@ -74,7 +83,7 @@ class RunSplitter:
     def _header(self, values: dict[str, Any]) -> RunHeader:
         carried = self._carried(values)
         required = [field for field in RUN_FIELDS if field.column in {given.column for given in carried}]
-        named = {field.key: values[field.column] for field in required}
+        named = {field.key: self._parse(field, values[field.column]) for field in required}
         checked = check_values(required, named, self._problems.in_row(None))
         absent = absent_columns(carried, self._result_fields)
         by_attribute = {field.attribute: checked.get(field.column) for field in RUN_FIELDS}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 
 from auditkit.formats.base import RunEvents
 from auditkit.formats.flat import RunSplitter
-from auditkit.formats.problems import Problems
+from auditkit.formats.problems import Problems, RowTracker
 from auditkit.formats.stream import InputStream
 from auditkit.formats.text import unguarded
 from auditkit.rules import broken_rows, broken_rule
@@ -18,6 +19,7 @@ from auditkit.schema import CSV_FIELDS, CSV_RESULT_FIELDS, CSV_RUN_FIELDS, EXTRA
 
 _BLOCK_BYTES = 1 << 20
 _LARGEST_BLOCK = 256 << 20
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
 def read_runs(stream: InputStream) -> RunEvents:
@@ -29,18 +31,25 @@ def read_runs(stream: InputStream) -> RunEvents:
         At the end, with every failure.
     """
     problems = Problems(stream.name)
+    tracker = RowTracker()
     splitter: RunSplitter | None = None
     for table in _tables(stream, problems):
         carried = [field for field in CSV_FIELDS if field.key in table.schema.names]
         if splitter is None:
-            run_fields = tuple(f for f in carried if f not in CSV_RESULT_FIELDS)
-            splitter = RunSplitter(run_fields, CSV_RESULT_FIELDS, problems)
-        batch = _typed(table, carried, stream.formula_guard, problems)
-        if not problems:
-            yield from splitter.split(batch)
-    if splitter is not None and not problems:
-        yield from splitter.finish()
+            run_fields = tuple(field for field in carried if field not in CSV_RESULT_FIELDS)
+            splitter = RunSplitter(run_fields, CSV_RESULT_FIELDS, problems, _parsed)
+        batch = _typed(table, carried, stream.formula_guard, tracker, problems)
+        yield from _if_sound(splitter.split(batch), problems)
+    if splitter is not None:
+        yield from _if_sound(splitter.finish(), problems)
     problems.raise_if_any()
+
+
+def _if_sound(events: RunEvents, problems: Problems) -> RunEvents:
+    """The events as long as nothing is wrong; afterwards they are only looked through for more failures."""
+    for event in events:
+        if not problems:
+            yield event
 
 
 def _tables(stream: InputStream, problems: Problems) -> Iterator[pa.RecordBatch]:
@@ -103,40 +112,52 @@ def _has_our_columns(names: list[str], problems: Problems) -> bool:
     return False
 
 
-def _typed(table: pa.RecordBatch, carried: list[Field], guarded: bool, problems: Problems) -> pa.RecordBatch:
-    """The columns under their frame names and with their types; blank is missing unless it may not be."""
+def _typed(
+    table: pa.RecordBatch, carried: list[Field], guarded: bool, tracker: RowTracker, problems: Problems
+) -> pa.RecordBatch:
+    """The columns under their frame names, those of results with their types; blank is missing."""
     arrays = []
+    failures: list[tuple[int, Field, Any, str]] = []
     for field in carried:
         column = table.column(field.key)
         if field.kind == "text" and guarded:
             column = unguarded(column)
-        if field.kind != "text" or not field.required:
+        if (
+            field.kind != "text" or not field.required
+        ):  # a required text may be empty, and so is never missing
             column = pc.replace_with_mask(column, pc.equal(column, ""), pa.scalar(None, pa.string()))
-        if field.kind in ("number", "count"):
-            column = _numeric(field, column, problems)
-        if field.column == RUN_ID or field in CSV_RESULT_FIELDS:
-            for row, value, rule in broken_rows(field, column):
-                problems.in_row(row)(field, value, rule)
+        broken: Iterable[tuple[int, Any, str]] = ()
+        if field.kind == "number" and field in CSV_RESULT_FIELDS:
+            column, broken = _numeric(field, column)
+        elif field.column == RUN_ID or field in CSV_RESULT_FIELDS:
+            broken = broken_rows(field, column)
+        failures += [(row, field, value, rule) for row, value, rule in broken]
         arrays.append(column)
+    run_ids = arrays[[field.column for field in carried].index(RUN_ID)].to_pylist()
+    places = tracker.places(run_ids) if failures else []
+    for row, field, value, rule in sorted(failures, key=lambda failure: failure[0]):
+        run_id, position = places[row]
+        problems.in_row(position, run_id)(field, value, rule)
+    tracker.advance(run_ids)
     arrays.append(pa.nulls(len(table), pa.string()))
     return pa.RecordBatch.from_arrays(arrays, names=[*(field.column for field in carried), EXTRA])
 
 
-def _numeric(field: Field, column: pa.Array, problems: Problems) -> pa.Array:
+def _numeric(field: Field, column: pa.Array) -> tuple[pa.Array, Iterable[tuple[int, Any, str]]]:
+    """A column of numbers, and row, value and rule of what is none."""
     try:
-        return column.cast(arrow_type(field))
+        numbers = column.cast(arrow_type(field))
     except pa.ArrowInvalid:
         values = [_number(text) for text in column.to_pylist()]
-    for row, value in enumerate(values):
-        rule = broken_rule(field, value) if value is not None else None
-        if rule:
-            problems.in_row(row)(field, value, rule)
-    sound = [value if isinstance(value, float) else None for value in values]
-    return pa.array(sound, pa.float64()).cast(arrow_type(field), safe=False)
+        rules = [(row, value, broken_rule(field, value)) for row, value in enumerate(values)]
+        sound = [value if isinstance(value, float) else None for value in values]
+        return pa.array(sound, pa.float64()), [(row, value, rule) for row, value, rule in rules if rule]
+    return numbers, broken_rows(field, numbers)
+
+
+def _parsed(field: Field, value: Any) -> Any:
+    return _number(value) if field.kind in ("number", "count") else value
 
 
 def _number(text: str | None) -> float | str | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return text
+    return text if text is None or not _NUMBER.fullmatch(text) else float(text)

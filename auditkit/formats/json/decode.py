@@ -13,9 +13,9 @@ import pyarrow as pa
 from auditkit.formats.json.blocks import Malformed, whole_elements
 from auditkit.formats.json.headers import patient_value, typed_member
 from auditkit.formats.json.values import parse, stringify
-from auditkit.formats.problems import Problems
+from auditkit.formats.problems import Problems, RowTracker
 from auditkit.rules import broken_rows, check_values
-from auditkit.schema import Field, arrow_type, schema_of
+from auditkit.schema import RUN_ID, Field, arrow_type, schema_of
 
 _RAW_OBJECTS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
@@ -38,8 +38,9 @@ class BatchDecoder:
     def __init__(
         self, fields: tuple[Field, ...], problems: Problems, *, lines: bool = False, strict: bool = False
     ):
-        self.position = 0
         self._fields = fields
+        self._flat = fields[0].column == RUN_ID
+        self._tracker = RowTracker()
         self._schema = schema_of(fields)
         self._known = frozenset(field.key for field in fields)
         self._problems = problems
@@ -62,7 +63,7 @@ class BatchDecoder:
             return self.explain(piece)
         if not self._extras_met:
             try:
-                return self._batch(self._columns(self._records(self._only_known, piece)))
+                return self._checked(self._columns(self._records(self._only_known, piece)))
             except msgspec.ValidationError:
                 pass  # perhaps for an unknown field, perhaps for a failure
         try:
@@ -75,21 +76,24 @@ class BatchDecoder:
                 raise
             return self.explain(piece)
         self._extras_met = True
-        return self._batch(columns, extra)
+        return self._checked(columns, extra)
 
     def explain(self, piece: memoryview) -> pa.RecordBatch | None:
         """The same with the standard library's reader, which gets at every failure of every row."""
+        records = self._patient_records(bytes(piece))
+        run_ids = [self._run_id_in(record) for record in records]
         columns: list[list[Any]] = [[] for _ in self._fields]
         extras = []
-        for offset, record in enumerate(self._patient_records(bytes(piece))):
-            position = self.position + offset
+        for record, (run_id, position) in zip(records, self._tracker.places(run_ids), strict=True):
             if not isinstance(record, dict):
-                self._problems.report("not an object", position=position, value=record)
+                self._problems.report("not an object", position=position, value=record, run_id=run_id)
                 continue
-            checked = check_values(self._fields, record, self._problems.in_row(position))
+            checked = check_values(self._fields, record, self._problems.in_row(position, run_id))
             for column, value in zip(columns, checked.values(), strict=True):
                 column.append(value)
-            extras.append(self._patient_extra(record, position))
+            unknown = {key: value for key, value in record.items() if key not in self._known}
+            extras.append(extra_text(unknown, self._problems, position, run_id))
+        self._tracker.advance(run_ids)
         return self._batch(columns, extras)
 
     def _records(self, decoder: msgspec.json.Decoder[Any], piece: memoryview) -> list[Any]:
@@ -100,47 +104,55 @@ class BatchDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Malformed(str(error)) from None
 
-    def _batch(
+    def _checked(
         self, columns: Sequence[list[Any]], extra: list[str | None] | None = None
     ) -> pa.RecordBatch | None:
-        count = len(columns[0])
+        """A batch of columns in which everything is checked but the timestamps."""
+        run_ids = columns[0] if self._flat else [None] * len(columns[0])
+        for field, values in zip(self._fields, columns, strict=True):
+            if field.kind == "timestamp":
+                for row, value, rule in broken_rows(field, pa.array(values, pa.string())):
+                    run_id, position = self._tracker.places(run_ids)[row]
+                    self._problems.in_row(position, run_id)(field, value, rule)
+        self._tracker.advance(run_ids)
+        return self._batch(columns, extra)
+
+    def _batch(self, columns: Sequence[list[Any]], extra: list[str | None] | None) -> pa.RecordBatch | None:
         if self._problems:
-            self.position += count
             return None
         arrays = [
             pa.array(values, arrow_type(field)) for field, values in zip(self._fields, columns, strict=True)
         ]
-        for field, array in zip(self._fields, arrays, strict=True):
-            if field.kind == "timestamp":
-                for row, value, rule in broken_rows(field, array):
-                    self._problems.in_row(self.position + row)(field, value, rule)
+        count = len(columns[0])
         arrays.append(pa.nulls(count, pa.string()) if extra is None else pa.array(extra, pa.string()))
-        self.position += count
-        return None if self._problems else pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def _run_id_in(self, record: Any) -> str | None:
+        run_id = record.get(self._fields[0].key) if self._flat and isinstance(record, dict) else None
+        return run_id if isinstance(run_id, str) else None
 
     def _extra(self, record: Mapping[str, msgspec.Raw]) -> str | None:
         unknown = {key: parse(bytes(raw)) for key, raw in record.items() if key not in self._known}
         return stringify(unknown) if unknown else None
 
-    def _patient_extra(self, record: Mapping[str, Any], position: int) -> str | None:
-        unknown = {key: value for key, value in record.items() if key not in self._known}
-        return extra_text(unknown, self._problems, position)
-
     def _patient_records(self, piece: bytes) -> list[Any]:
         if self._lines:
-            return [self._patient(line, row) for row, line in enumerate(piece.splitlines()) if line.strip()]
+            return [self._patient(line, row) for row, line in enumerate(piece.split(b"\n")) if line.strip()]
         records = self._patient(piece, 0)
         return records if isinstance(records, list) else [records]
 
     def _patient(self, text: bytes, row: int) -> Any:
+        (_, position) = self._tracker.places([None] * (row + 1))[row]
         try:
-            return patient_value(text, self._problems, self._strict, self.position + row)
+            return patient_value(text, self._problems, self._strict, position)
         except json.JSONDecodeError as error:
             at = 0 if self._lines else whole_elements(text[1 : error.pos])
-            raise Malformed(f"{error.msg} (row {self.position + row + at})") from None
+            raise Malformed(f"{error.msg} (row {position + at})") from None
 
 
-def extra_text(unknown: Mapping[str, Any], problems: Problems, position: int | None) -> str | None:
+def extra_text(
+    unknown: Mapping[str, Any], problems: Problems, position: int | None, run_id: str | None
+) -> str | None:
     """Unknown fields as the text of an object, or None if there are none or they are not JSON."""
     kept = {}
     for key, value in unknown.items():
@@ -148,7 +160,7 @@ def extra_text(unknown: Mapping[str, Any], problems: Problems, position: int | N
             kept[key] = parse(json.dumps(value))
             stringify({key: kept[key]})
         except ValueError as error:
-            problems.report(str(error), position=position, field=key)
+            problems.report(str(error), position=position, field=key, run_id=run_id)
     return stringify(kept) if kept and not problems else None
 
 

@@ -1,0 +1,473 @@
+"""Frames always have the same columns and dtypes, and say what the files say."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from records import (
+    RESULT_COLUMNS,
+    RUN_COLUMNS,
+    Record,
+    a_result,
+    a_run,
+    dumped,
+    load_one,
+    saved,
+    without,
+    written,
+)
+from reference_exporter import DOUBLES
+from strategies import runs
+
+import auditkit as ak
+
+SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
+
+# DESIGN §3.
+UTC = "datetime64[us, UTC]"
+DEVIATIONS = pd.CategoricalDtype(["none", "minor", "major", "critical"], ordered=True)
+ACTIONS = pd.CategoricalDtype(["allow", "flag_for_review", "escalate", "override"], ordered=False)
+DIFFICULTIES = pd.CategoricalDtype(["easy", "medium", "hard", "expert"], ordered=True)
+STATUSES = pd.CategoricalDtype(["completed", "failed", "running"], ordered=False)
+RESULT_DTYPES: dict[str, Any] = {
+    "run_id": "str",
+    "position": "int64",
+    "result_id": "str",
+    "submission_id": "str",
+    "user_id": "str",
+    "user_score": "float64",
+    "ai_score": "float64",
+    "deviation": "float64",
+    "deviation_type": DEVIATIONS,
+    "suggested_action": ACTIONS,
+    "action_taken": ACTIONS,
+    "task_title": "str",
+    "skill_area": "str",
+    "task_difficulty": DIFFICULTIES,
+    "timestamp": UTC,
+    "reviewer": "str",
+    "notes": "str",
+}
+RUN_DTYPES: dict[str, Any] = {
+    "run_id": "str",
+    "run_reviewer": "str",
+    "started_at": UTC,
+    "completed_at": UTC,
+    "run_task_title": "str",
+    "run_task_difficulty": DIFFICULTIES,
+    "run_skill_area": "str",
+    "status": STATUSES,
+    "total_submissions": "int64",
+    "average_deviation": "float64",
+    "critical_flags": "int64",
+}
+INPUTS = ["json", "flat", "lines", "csv", "parquet", "gz", "zst"]
+
+
+@pytest.fixture(scope="module")
+def module_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in (1, 2, 3):
+        saved(tmp_path / f"run-00{number}.json", dumped(a_run(number, id=f"run-00{number}")))
+    return tmp_path
+
+
+def stored(run: Record, path: Path, kind: str) -> Path:
+    """A file of that kind that holds the run."""
+    made = load_one(saved(path, dumped(run)))
+    data = {
+        "json": lambda: dumped(run),
+        "flat": lambda: written(made, "json", flatten_results=True),
+        "lines": lambda: written(made, "jsonl"),
+        "csv": lambda: written(made, "csv"),
+        "parquet": lambda: written(made, "parquet"),
+        "gz": lambda: gzip.compress(dumped(run)),
+        "zst": lambda: pa.compress(dumped(run), codec="zstd", asbytes=True),
+    }[kind]()
+    return saved(path.with_suffix(".jsonl" if kind == "lines" else ".json"), data)
+
+
+def assert_dtypes(frame: pd.DataFrame, expected: dict[str, Any]) -> None:
+    assert list(frame.columns) == list(expected)
+    wanted = {name: pd.api.types.pandas_dtype(dtype) for name, dtype in expected.items()}
+    assert frame.dtypes.to_dict() == wanted
+    for name, dtype in wanted.items():
+        if isinstance(dtype, pd.CategoricalDtype):
+            got = frame[name].dtype
+            assert isinstance(got, pd.CategoricalDtype)
+            assert list(got.categories) == list(dtype.categories)
+            assert got.ordered == dtype.ordered
+            assert got.categories.dtype == pd.api.types.pandas_dtype("str")
+
+
+# dtypes.
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_results_have_the_same_dtypes_whatever_they_come_from(tmp_path: Path, kind: str) -> None:
+    plain = a_run(3)
+    bare = a_run([a_result(0, reviewer=None, notes=None, actionTaken=None)], reviewer="")
+    for run in (plain, bare):
+        path = stored(run, tmp_path / "run.json", kind)
+        assert_dtypes(ak.load_results(source=path), RESULT_DTYPES)
+        assert_dtypes(ak.load_run("run-001", source=path).results, RESULT_DTYPES)
+        assert_dtypes(ak.load_results(["run-001"], source=path), RESULT_DTYPES)
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_runs_have_the_same_dtypes_whatever_they_come_from(tmp_path: Path, kind: str) -> None:
+    for run in (a_run(2), a_run(2, completedAt=None, averageDeviation=None, status="running")):
+        path = stored(run, tmp_path / "run.json", kind)
+        assert_dtypes(ak.load_runs(source=path), RUN_DTYPES)
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet", "gz", "zst"])
+def test_empty_results_have_the_same_dtypes(tmp_path: Path, kind: str) -> None:
+    path = stored(a_run(0), tmp_path / "run.json", kind)
+    for frame in (ak.load_results(source=path), ak.load_run("run-001", source=path).results):
+        assert len(frame) == 0
+        assert_dtypes(frame, RESULT_DTYPES)
+
+
+def test_frames_without_any_run_have_the_same_dtypes(tmp_path: Path, folder: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert_dtypes(ak.load_runs(source=empty), RUN_DTYPES)
+    assert_dtypes(ak.load_results(source=empty), RESULT_DTYPES)
+    assert_dtypes(ak.load_results([], source=folder), RESULT_DTYPES)
+
+
+def test_frames_of_mixed_inputs_have_the_same_dtypes(tmp_path: Path) -> None:
+    for number, kind in enumerate(INPUTS):
+        path = stored(a_run(number, id=f"run-{number}"), tmp_path / "run.json", kind)
+        path.rename(tmp_path / f"{number}.{path.suffix}")
+        (tmp_path / "run.json").unlink(missing_ok=True)
+    saved(tmp_path / "running.json", dumped(a_run(1, id="running", completedAt=None)))
+    assert_dtypes(ak.load_results(source=tmp_path), RESULT_DTYPES)
+    assert_dtypes(ak.load_runs(source=tmp_path), RUN_DTYPES)
+
+
+def test_counts_are_whole_numbers_also_where_one_file_cannot_carry_them(tmp_path: Path) -> None:
+    made = load_one(saved(tmp_path / "a.json", dumped(a_run(1, id="a", totalSubmissions=2**53 + 1))))
+    saved(tmp_path / "b.csv", written(load_one(tmp_path / "a.json"), "csv", include_metadata=False))
+    frame = ak.load_runs(source=[tmp_path / "a.json"])
+    assert frame["total_submissions"].to_list() == [2**53 + 1]
+    saved(tmp_path / "a.json", dumped(a_run(1, id="other", totalSubmissions=2**53 + 1)))
+    frame = ak.load_runs(source=tmp_path)
+    assert frame["total_submissions"].isna().to_list() == [False, True]
+    assert frame["total_submissions"].iloc[0] == 2**53 + 1, "a float would have lost the last digit"
+    assert made.total_submissions == 2**53 + 1
+
+
+@pytest.mark.parametrize("where", ["run", "result"])
+def test_the_column_extra_is_there_only_where_something_unknown_is(tmp_path: Path, where: str) -> None:
+    group = [a_run(2, id="a"), a_run([a_result(0), a_result(1)], id="b")]
+    path = saved(tmp_path / "runs.json", dumped(group))
+    assert "extra" not in ak.load_runs(source=path)
+    assert "extra" not in ak.load_results(source=path)
+    (group[1] if where == "run" else group[1]["results"][1]).update(x=[1.0, "é"], y=None)
+    saved(path, dumped(group))
+    runs_frame, results = ak.load_runs(source=path), ak.load_results(source=path)
+    frame = runs_frame if where == "run" else results
+    assert "extra" not in (results if where == "run" else runs_frame)
+    assert list(frame.columns)[-1] == "extra"
+    assert frame["extra"].dtype == pd.api.types.pandas_dtype("str")
+    assert frame["extra"].isna().to_list() == [True] * (len(frame) - 1) + [False]
+    assert frame["extra"].iloc[-1] == '{"x":[1,"é"],"y":null}'
+    assert_dtypes(results.drop(columns="extra", errors="ignore"), RESULT_DTYPES)
+    assert_dtypes(runs_frame.drop(columns="extra", errors="ignore"), RUN_DTYPES)
+
+
+# Values.
+
+
+@settings(max_examples=40, deadline=None)
+@given(runs())
+def test_a_frame_says_what_the_file_says(module_folder: Path, run: Record) -> None:
+    path = saved(module_folder / "run.json", dumped(run))
+    frame = ak.load_results(source=path)
+    rows = run["results"]
+    assert frame["run_id"].to_list() == [run["id"]] * len(rows)
+    assert frame["position"].to_list() == list(range(len(rows)))
+    for key, column in RESULT_COLUMNS.items():
+        values = [row.get(key) for row in rows]
+        if key == "timestamp":
+            assert frame[column].to_list() == [instant(value) for value in values]
+        else:
+            got = [None if pd.isna(value) else value for value in frame[column]]
+            assert got == [float(value) if key in DOUBLES else value for value in values]
+    (header,) = ak.load_runs(source=path).to_dict("records")
+    for key, column in RUN_COLUMNS.items():
+        value = run.get(key)
+        if value is None:
+            assert pd.isna(header[column])
+        else:
+            expected = instant(value) if key.endswith("At") else float(value) if key in DOUBLES else value
+            assert header[column] == expected
+
+
+def instant(text: str) -> pd.Timestamp:
+    """The instant of an RFC 3339 text, to the microsecond, worked out with integers."""
+    day, clock = text[:10], text[11:19]
+    rest = text[19:]
+    fraction = ""
+    if rest.startswith("."):
+        end = next(n for n in range(1, len(rest)) if not rest[n].isdecimal())
+        fraction, rest = rest[1:end], rest[end:]
+    minutes = 0
+    if rest != "Z":
+        minutes = (int(rest[1:3]) * 60 + int(rest[4:6])) * (-1 if rest[0] == "-" else 1)
+    whole = np.datetime64(f"{day}T{clock}", "us")
+    micros = int((fraction + "000000")[:6])
+    moment = whole + np.timedelta64(micros, "us") - np.timedelta64(minutes, "m")
+    return pd.Timestamp(moment).tz_localize("UTC")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-01-15T10:00:00Z", "2024-01-15 10:00:00+00:00"),
+        ("2024-01-15T10:00:00+05:30", "2024-01-15 04:30:00+00:00"),
+        ("2024-01-15T10:00:00-05:30", "2024-01-15 15:30:00+00:00"),
+        ("2024-01-15T00:00:00+23:59", "2024-01-14 00:01:00+00:00"),
+        ("2024-01-15T10:00:00.123456Z", "2024-01-15 10:00:00.123456+00:00"),
+        ("2024-01-15T10:00:00.1234569Z", "2024-01-15 10:00:00.123456+00:00"),
+        ("2024-01-15T10:00:00.9999999999999Z", "2024-01-15 10:00:00.999999+00:00"),
+        ("1969-12-31T23:59:59.9999999Z", "1969-12-31 23:59:59.999999+00:00"),
+        ("2024-12-31T23:59:59-00:01", "2025-01-01 00:00:59+00:00"),
+        ("2024-02-29T12:00:00.5Z", "2024-02-29 12:00:00.500000+00:00"),
+        ("0001-01-01T00:00:00+01:00", None),
+        ("9999-12-31T23:59:59-01:00", None),
+    ],
+)
+def test_timestamps_become_instants_and_digits_past_the_microsecond_are_cut(
+    tmp_path: Path, text: str, expected: str | None
+) -> None:
+    run = a_run([a_result(0, timestamp=text), a_result(1)], startedAt=text, completedAt=text)
+    path = saved(tmp_path / "run.json", dumped(run))
+    table = ak.load_runs(source=path)
+    columns = (ak.load_results(source=path)["timestamp"], table["started_at"], table["completed_at"])
+    values = [column.iloc[0] for column in columns]
+    assert values == [instant(text)] * 3
+    if expected is not None:
+        assert [str(value) for value in values] == [expected] * 3
+    assert ak.load_run("run-001", source=path).started_at == text
+
+
+def test_a_running_run_has_no_end(tmp_path: Path) -> None:
+    group = [
+        a_run(1, id="a", status="running", completedAt=None),
+        a_run(1, id="b"),
+        without(a_run(1, id="c", status="running"), "completedAt"),
+    ]
+    path = saved(tmp_path / "runs.json", dumped(group))
+    frame = ak.load_runs(source=path)
+    assert frame["completed_at"].isna().to_list() == [True, False, True]
+    assert frame["completed_at"].iloc[0] is pd.NaT
+    assert frame["completed_at"].iloc[1] == pd.Timestamp("2024-01-15T12:30:00Z")
+    assert frame["status"].to_list() == ["running", "completed", "running"]
+    only = saved(tmp_path / "one.json", dumped(group[0]))
+    assert ak.load_runs(source=only)["completed_at"].iloc[0] is pd.NaT
+
+
+def test_deviation_types_and_difficulties_are_ordered_from_small_to_large(tmp_path: Path) -> None:
+    kinds = ["critical", "none", "major", "minor"]
+    levels = ["expert", "easy", "hard", "medium"]
+    rows = [
+        a_result(n, deviationType=kind, taskDifficulty=level)
+        for n, (kind, level) in enumerate(zip(kinds, levels, strict=True))
+    ]
+    frame = ak.load_results(source=saved(tmp_path / "run.json", dumped(a_run(rows))))
+    assert frame["deviation_type"].sort_values().to_list() == ["none", "minor", "major", "critical"]
+    assert frame["task_difficulty"].sort_values().to_list() == ["easy", "medium", "hard", "expert"]
+    assert (frame["deviation_type"] >= "major").to_list() == [True, False, True, False]
+    assert frame["deviation_type"].max() == "critical"
+
+
+def test_a_frame_belongs_to_its_caller(folder: Path) -> None:
+    frame = ak.load_results(["run-003"], source=folder)
+    frame.loc[0, "user_score"] = -1.0
+    frame["notes"] = frame["notes"].str.upper()
+    frame.loc[1, "deviation_type"] = "critical"
+    again = ak.load_results(["run-003"], source=folder)
+    assert again["user_score"].to_list() == [85.0] * 3
+    assert again["deviation_type"].to_list() == ["minor"] * 3
+
+
+# Which runs.
+
+
+def test_results_come_run_by_run_in_the_order_asked(folder: Path) -> None:
+    frame = ak.load_results(["run-003", "run-001"], source=folder)
+    assert frame["run_id"].to_list() == ["run-003"] * 3 + ["run-001"]
+    assert frame["position"].to_list() == [0, 1, 2, 0]
+    assert frame.index.to_list() == [0, 1, 2, 3]
+
+
+def test_without_ids_the_results_of_all_runs_are_loaded(folder: Path) -> None:
+    frame = ak.load_results(source=folder)
+    assert frame["run_id"].to_list() == ["run-001"] + ["run-002"] * 2 + ["run-003"] * 3
+
+
+def test_one_id_may_be_given_as_a_text(folder: Path) -> None:
+    pd.testing.assert_frame_equal(
+        ak.load_results("run-002", source=folder), ak.load_results(["run-002"], source=folder)
+    )
+
+
+@pytest.mark.parametrize("kind", [tuple, list, iter, pd.Series, np.array, pd.Index, dict.fromkeys])
+def test_ids_may_be_any_iterable(folder: Path, kind: Any) -> None:
+    ids = kind(["run-001", "run-003"])
+    assert set(ak.load_results(ids, source=folder)["run_id"]) == {"run-001", "run-003"}
+
+
+def test_the_ids_of_load_runs_can_be_handed_on(folder: Path) -> None:
+    table = ak.load_runs(source=folder)
+    frame = ak.load_results(table.loc[table["total_submissions"] > 0, "run_id"], source=folder)
+    assert len(frame) == 6
+    assert len(ak.load_run(table["run_id"].iloc[1], source=folder).results) == 2
+
+
+def test_a_run_asked_for_twice_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="twice") as caught:
+        ak.load_results(["run-001", "run-002", "run-001"], source=folder)
+    assert isinstance(caught.value, ak.errors.AuditkitError)
+
+
+def test_the_results_of_a_run_are_those_of_load_results(folder: Path) -> None:
+    run = ak.load_run("run-003", source=folder)
+    pd.testing.assert_frame_equal(run.results, ak.load_results(["run-003"], source=folder))
+
+
+def test_a_run_has_the_attributes_of_its_header(folder: Path) -> None:
+    run = ak.load_run("run-002", source=folder)
+    assert (run.id, run.reviewer, run.status) == ("run-002", "admin-1", "completed")
+    assert (run.started_at, run.completed_at) == ("2024-01-15T10:00:00Z", "2024-01-15T12:30:00Z")
+    assert (run.task_title, run.task_difficulty, run.skill_area) == (
+        "Build a responsive navigation bar",
+        "medium",
+        "frontend",
+    )
+    assert (run.total_submissions, run.average_deviation, run.critical_flags) == (3, 7.0, 0)
+    assert run.absent_fields == ()
+    assert run.extra is None
+
+
+def test_the_sample_runs_are_loaded_as_their_files_say() -> None:
+    files = sorted(SAMPLES.glob("*.json"))
+    assert ak.list_available_runs(source=SAMPLES) == [file.stem for file in files]
+    texts = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    frame = ak.load_runs(source=SAMPLES)
+    assert frame["total_submissions"].to_list() == [text["totalSubmissions"] for text in texts]
+    results = ak.load_results(source=SAMPLES)
+    expected = [row["userScore"] for text in texts for row in text["results"]]
+    assert results["user_score"].to_list() == expected
+    assert len(ak.load_failures(source=SAMPLES)) == 0
+
+
+# What is not there.
+
+
+@pytest.mark.parametrize("asked", ["run-01", "run001", "RUN-001", "run-0011", "un-001"])
+def test_an_unknown_run_is_told_with_the_nearest_ids(folder: Path, asked: str) -> None:
+    with pytest.raises(ak.errors.RunNotFoundError) as caught:
+        ak.load_run(asked, source=folder)
+    assert isinstance(caught.value, LookupError)
+    message = str(caught.value)
+    assert repr(asked) in message
+    assert "'run-001'" in message
+    assert str(folder) in message
+    for load in (ak.load_results, ak.load_results):
+        with pytest.raises(ak.errors.RunNotFoundError, match="run-001"):
+            load([asked], source=folder)
+
+
+def test_an_unknown_run_unlike_any_other_is_told_where_to_look(folder: Path) -> None:
+    with pytest.raises(ak.errors.RunNotFoundError, match="list") as caught:
+        ak.load_run("zzz", source=folder)
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_an_unknown_run_of_a_partly_broken_folder_says_so(folder: Path) -> None:
+    saved(folder / "broken.json", b"{")
+    with pytest.raises(ak.errors.RunNotFoundError, match=r"broken\.json|load_failures"):
+        ak.load_run("zzz", source=folder)
+
+
+@pytest.mark.parametrize("run_id", ["a\nb", "\0", "x" * 1025, "\ud800", "\x9f"])
+def test_what_cannot_be_a_run_id_is_refused(folder: Path, run_id: str) -> None:
+    with pytest.raises(ak.errors.InvalidRunIdError):
+        ak.load_run(run_id, source=folder)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        ak.list_available_runs,
+        ak.load_runs,
+        ak.load_results,
+        ak.load_failures,
+        lambda **options: ak.load_run("run-001", **options),
+    ],
+    ids=["list", "runs", "results", "failures", "run"],
+)
+def test_the_source_is_named_by_argument_or_environment_or_the_error_says_how(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: Any
+) -> None:
+    monkeypatch.delenv("AUDITKIT_SOURCE", raising=False)
+    for nothing in ({}, {"source": None}):
+        with pytest.raises(ak.errors.NoSourceError, match="AUDITKIT_SOURCE") as caught:
+            load(**nothing)
+        assert isinstance(caught.value, ValueError)
+    monkeypatch.setenv("AUDITKIT_SOURCE", "")
+    with pytest.raises(ak.errors.NoSourceError):
+        load()
+    monkeypatch.setenv("AUDITKIT_SOURCE", str(folder))
+    load()
+    monkeypatch.setenv("AUDITKIT_SOURCE", str(tmp_path / "missing"))
+    with pytest.raises(FileNotFoundError, match="missing"):
+        load()
+    load(source=folder)
+
+
+def test_an_on_error_that_is_neither_is_refused(folder: Path) -> None:
+    for load in (ak.load_runs, ak.list_available_runs):
+        with pytest.raises(ValueError, match="ignore"):
+            load(source=folder, on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_the_failures_of_a_sound_source_are_an_empty_frame(folder: Path) -> None:
+    frame = ak.load_failures(source=folder)
+    assert len(frame) == 0
+    assert list(frame.columns) == ["file", "run_id", "position", "field", "value", "rule"]
+    saved(folder / "bad.json", dumped(a_run([a_result(0, aiScore="x")], id="bad")))
+    broken = ak.load_failures(source=folder)
+    assert broken.dtypes.to_dict() == frame.dtypes.to_dict()
+    (row,) = broken.to_dict("records")
+    assert Path(row["file"]).name == "bad.json"
+    assert (row["run_id"], row["position"], row["field"]) == ("bad", 0, "aiScore")
+    assert "x" in row["value"]
+
+
+def test_a_broken_run_is_refused_with_all_its_failures(tmp_path: Path) -> None:
+    rows = [a_result(0, aiScore="x"), a_result(1), a_result(2, userId=None)]
+    path = saved(tmp_path / "run.json", dumped(a_run(rows)))
+    for load in (lambda: ak.load_run("run-001", source=path), lambda: ak.load_results(source=path)):
+        with pytest.raises(ak.errors.InvalidRunError) as caught:
+            load()
+        frame = caught.value.failures
+        assert frame["position"].to_list() == [0, 2]
+        assert frame["field"].to_list() == ["aiScore", "userId"]
+        assert frame["run_id"].to_list() == ["run-001"] * 2
