@@ -131,6 +131,16 @@ def export_multiple_runs(
     ------
     BatchError
         After the last run, if any failed and `on_error="raise"`.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> ids = ["run-001", "run-404"]
+    >>> batch = ak.export_multiple_runs(
+    ...     ids, "json", source="sample_data/runs", output_dir=folder, on_error="collect"
+    ... )
+    >>> [receipt.path.name for receipt in batch.receipts], [failure.run_id for failure in batch.failures]
+    (['audit-run-run-001-2024-01-15.json'], ['run-404'])
     """
     if on_error not in ("raise", "collect"):
         raise InvalidOptionError(f"on_error={on_error!r} is neither 'raise' nor 'collect'. Give one of them.")
@@ -197,6 +207,16 @@ def export_results(
         id, or the format cannot hold rows of several runs.
     RunNotFoundError
         If the source has no such run.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> results = ak.load_results(source="sample_data/runs")
+    >>> receipt = ak.export_results(
+    ...     results[results.deviation > 40], "csv", name="large", source="sample_data/runs", output_dir=folder
+    ... )
+    >>> f"{receipt.rows} of {receipt.rows_total}"
+    '23 of 1580'
     """
     options = WriteOptions(
         include_metadata=include_metadata,

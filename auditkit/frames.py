@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -10,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditkit.errors import Failure, FailureList
-from auditkit.rules import broken_rows, utc
+from auditkit.rules import broken_rows, broken_rule, utc
 from auditkit.schema import (
     EXTRA,
     POSITION,
@@ -94,13 +96,12 @@ def batches_of(results: pd.DataFrame) -> list[pa.RecordBatch]:
     failures = FailureList()
     arrays = []
     for field in RESULT_FIELDS:
-        column = _arrow_column(field, results)
-        for row, value, rule in broken_rows(field, column):
-            failures.add(Failure("the frame", None, row, field.column, repr(value), rule))
+        column, broken = _arrow_column(field, results)
+        for _, value, rule in broken:
+            failures.add(Failure("the frame", None, None, field.column, repr(value), rule))
         arrays.append(column)
+    arrays.append(_extra_column(results, failures))
     failures.raise_if_any()
-    extra = results[EXTRA] if EXTRA in results else pd.Series([None] * len(results), dtype=_TEXT)
-    arrays.append(pa.array(extra, pa.string(), from_pandas=True))
     table = pa.Table.from_arrays(arrays, schema=result_schema())
     batches: list[pa.RecordBatch] = table.to_batches(max_chunksize=_BATCH_ROWS)
     return batches
@@ -120,19 +121,62 @@ def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
     return frame
 
 
-def _arrow_column(field: Field, results: pd.DataFrame) -> pa.Array:
+def _arrow_column(field: Field, results: pd.DataFrame) -> tuple[pa.Array, Iterable[tuple[int, Any, str]]]:
+    """A column in its Arrow type, and row, value and rule of what the table does not allow in it."""
     if field.column not in results:
-        return pa.nulls(len(results), arrow_type(field))
+        column = pa.nulls(len(results), arrow_type(field))
+        return column, broken_rows(field, column)
     series = results[field.column]
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        instants = series.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S.%f")
+        series = instants.str.replace(r"\.?0+$", "", regex=True) + "Z"
+    try:
+        column = _converted(field, series)
+    except (pa.ArrowException, UnicodeEncodeError):
+        values = [None if _is_missing(value) else value for value in series.to_list()]
+        rules = [(row, value, broken_rule(field, value)) for row, value in enumerate(values)]
+        return pa.nulls(len(results), arrow_type(field)), [(*found, rule) for *found, rule in rules if rule]  # type: ignore[misc]
+    return column, broken_rows(field, column)
+
+
+def _converted(field: Field, series: pd.Series) -> pa.Array:
     if isinstance(series.dtype, pd.CategoricalDtype):
         codes = pa.array(series.cat.codes.to_numpy(), mask=series.isna().to_numpy())
         return pa.array(series.cat.categories, arrow_type(field)).take(codes)
-    if isinstance(series.dtype, pd.DatetimeTZDtype):
-        seconds = series.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S.%f")
-        series = seconds.str.replace(r"\.?0+$", "", regex=True) + "Z"
+    if series.dtype == object and any(isinstance(value, bool) for value in series):
+        raise pa.ArrowTypeError(f"booleans for {field.column}")
     array = pa.array(series, from_pandas=True)
-    chunks = array.cast(arrow_type(field))
-    return chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
+    wanted = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
+    if (field.kind == "number" and not wanted) or (field.kind != "number" and not _is_text(array.type)):
+        raise pa.ArrowTypeError(f"{array.type} for {field.column}")
+    column = array.cast(arrow_type(field))
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _extra_column(results: pd.DataFrame, failures: FailureList) -> pa.Array:
+    texts = results[EXTRA].to_list() if EXTRA in results else [None] * len(results)
+    texts = [None if _is_missing(text) else text for text in texts]
+    for text in texts:
+        if text is not None and not _is_json_object(text):
+            rule = "not the JSON text of an object"
+            failures.add(Failure("the frame", None, None, EXTRA, repr(text), rule))
+            return pa.nulls(len(texts), pa.string())
+    return pa.array(texts, pa.string())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string(), pa.null())
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and isnan(value))
+
+
+def _is_json_object(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _series(field: Field, column: pa.ChunkedArray) -> Any:
@@ -146,7 +190,7 @@ def _series(field: Field, column: pa.ChunkedArray) -> Any:
         ).to_pandas()
     if field.kind == "count" and column.null_count:
         return pd.array(column.to_pylist(), dtype="Int64")
-    return column.to_numpy()
+    return column.to_numpy().copy()  # what Arrow lends may not be written to
 
 
 def _text(column: pa.ChunkedArray) -> Any:

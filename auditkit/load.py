@@ -55,6 +55,18 @@ def load_runs(*, source: Any = None, on_error: OnError = "raise") -> pd.DataFram
         run_id, run_reviewer, started_at, completed_at (`datetime64[us, UTC]`), run_task_title,
         run_task_difficulty, run_skill_area, status, total_submissions, average_deviation (points),
         critical_flags, and `extra` where a run has unknown fields.
+
+    Raises
+    ------
+    InvalidRunError
+        With `on_error="raise"`, if any file is broken.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> runs = ak.load_runs(source="sample_data/runs")
+    >>> runs[runs.status == "running"].run_id.to_list()
+    ['run-002']
     """
     from auditkit.frames import runs_frame
 
@@ -63,6 +75,12 @@ def load_runs(*, source: Any = None, on_error: OnError = "raise") -> pd.DataFram
 
 def load_run(run_id: str, *, source: Any = None) -> AuditRun:
     """One run, read and checked as a whole.
+
+    Parameters
+    ----------
+    run_id : str
+    source : path, URL or Source, optional
+        As for `open_source`.
 
     Raises
     ------
@@ -137,11 +155,22 @@ def load_results(run_ids: Iterable[str] | str | None = None, *, source: Any = No
 def load_failures(*, source: Any = None) -> pd.DataFrame:
     """One row for each place where a source breaks the table of fields, every run read to its end.
 
+    Parameters
+    ----------
+    source : path, URL or Source, optional
+        As for `open_source`.
+
     Returns
     -------
     DataFrame
         file, run_id, position, field, value, rule; no rows where all is sound, the first 10,000
         otherwise.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> len(ak.load_failures(source="sample_data/runs"))
+    0
     """
     failures = FailureList()
     for found in open_source(source).open():

@@ -9,8 +9,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from auditkit.errors import Failure, FailureList, InvalidOptionError
+from auditkit.rows import positions_named
 from auditkit.rules import check_values
-from auditkit.schema import POSITION, RUN_FIELDS, RUN_ID, result_schema
+from auditkit.schema import POSITION, RUN_FIELDS, result_schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,9 +134,16 @@ class AuditRun(RunHeader):
             return change.run.loaded()
         return dataclasses.replace(self, batches=lambda: iter(held), in_memory=True)
 
-    @cached_property
+    @property
     def results(self) -> pd.DataFrame:
-        """One row a result: run_id, position, then the columns of the table, `extra` where there is any."""
+        """One row a result: run_id, position, then the columns of the table, `extra` where there is any.
+
+        The frame belongs to its caller: editing it changes neither the run nor the next `results`.
+        """
+        return self._results.copy(deep=False)
+
+    @cached_property
+    def _results(self) -> pd.DataFrame:
         from auditkit.frames import results_frame
 
         run = self.loaded()
@@ -171,9 +179,9 @@ class AuditRun(RunHeader):
             If a mask has the wrong length, or rows belong to another run or do not exist.
         """
         run = self.loaded()
-        own = run.results[POSITION].to_numpy()
-        wanted = _wanted(run.id, rows, own)
-        places = own.searchsorted(wanted)
+        own = run.results[POSITION]
+        wanted = positions_named(run.id, rows, own)
+        places = own.to_numpy().searchsorted(wanted)
         rows = len(own) if run.whole_rows is None else run.whole_rows
         return dataclasses.replace(run, batches=partial(pick, run, places), positions=wanted, whole_rows=rows)
 
@@ -228,39 +236,6 @@ def _checked(header: dict[str, Any]) -> dict[str, Any]:
     )
     failures.raise_if_any()
     return {name: checked[field.column] for name, field in fields.items()}
-
-
-def _wanted(run_id: str, rows: Any, own: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    if hasattr(rows, "columns"):
-        if set(rows[RUN_ID]) - {run_id}:
-            raise InvalidOptionError(
-                f"Some of these rows belong to other runs than {run_id!r}. "
-                "Select them run by run, or give the frame to export_results."
-            )
-        rows = rows[POSITION]
-    values = np.asarray(rows)
-    if values.dtype == bool:
-        if len(values) != len(own):
-            raise InvalidOptionError(
-                f"This mask has {len(values):,} values and run {run_id!r} has {len(own):,} results. "
-                "Make the mask from the results of this run."
-            )
-        marked: np.ndarray = own[values]
-        return marked
-    if values.size and not np.issubdtype(values.dtype, np.integer):
-        raise InvalidOptionError(
-            f"Rows of run {run_id!r} are named by whole numbers or by a mask, not by {values.dtype} values. "
-            "Take them from the column `position`."
-        )
-    wanted = np.unique(values.astype(np.int64))
-    missing = wanted[~np.isin(wanted, own)]
-    if missing.size:
-        raise InvalidOptionError(
-            f"Run {run_id!r} has no row {missing[0]}. Take the rows from its own results."
-        )
-    return wanted
 
 
 def _table(run: AuditRun) -> pa.Table:

@@ -56,6 +56,15 @@ class ExportStats:
 def get_export_stats(output_dir: str | os.PathLike[str] = "exports") -> ExportStats:
     """What stands in an exports folder; zeros if there is no such folder.
 
+    Parameters
+    ----------
+    output_dir : path
+
+    Returns
+    -------
+    ExportStats
+        Counts, bytes and the newest names of the files that auditkit named.
+
     Examples
     --------
     >>> import auditkit as ak
@@ -102,6 +111,12 @@ def cleanup_old_exports(
         If `days_old` is not a number of days.
     OSError
         If a file cannot be removed.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> ak.cleanup_old_exports("no such folder", days_old=90, dry_run=True)
+    []
     """
     if not 0 <= days_old < float("inf"):
         raise InvalidOptionError(f"days_old={days_old!r} is not a number of days. Give 0 or more.")

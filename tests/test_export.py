@@ -184,9 +184,10 @@ def test_a_run_by_its_id_or_at_hand_gives_the_bytes_of_the_reference(
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_edited_frame_does_not_change_what_is_exported(tmp_path: Path, format: str) -> None:
     run = ak.load_run("run-001", source=SAMPLES)
-    run.results["user_score"] = 0.0
-    run.results.loc[:, "notes"] = "forged"
-    run.results.loc[9] = run.results.loc[0]
+    frame = run.results
+    frame["user_score"] = 0.0
+    frame.loc[:, "notes"] = "forged"
+    frame.loc[9] = frame.loc[0]
     edited = ak.export_audit_run(run, format, output_dir=tmp_path / "a")
     untouched = ak.export_audit_run("run-001", format, source=SAMPLES, output_dir=tmp_path / "b")
     assert edited.sha256 == untouched.sha256
@@ -965,6 +966,42 @@ def test_a_run_that_changes_its_id_behind_its_results_is_never_exported_under_th
         with pytest.raises(errors.AuditkitError):
             call(tmp_path / str(number))
         assert everything(tmp_path / str(number)) == {}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_of_two_lists_of_results_the_last_one_is_exported(tmp_path: Path, format: str) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for run_id in ("a", "b"):
+        first = dumped(a_run(300, id=run_id)).decode().removesuffix("\n}")
+        second = json.dumps([a_result(number, notes=f"second of {run_id}") for number in range(3)], indent=2)
+        saved(folder / f"{run_id}.json", f'{first}, "results": {second}\n}}\n')
+    batch = ak.export_multiple_runs(["a", "b"], format, source=folder, output_dir=tmp_path / "batch")
+    assert [(receipt.rows, receipt.rows_total) for receipt in batch.receipts] == [(3, 3), (3, 3)]
+    for run_id, receipt in zip("ab", batch.receipts, strict=True):
+        assert ak.load_results(source=receipt).notes.to_list() == [f"second of {run_id}"] * 3
+    frame = pd.DataFrame({"run_id": ["b", "a", "b"], "position": [2, 0, 1]})
+    receipt = ak.export_results(frame, format, name="x", source=folder, output_dir=tmp_path / "selection")
+    assert ak.load_results(source=receipt).notes.to_list() == ["second of a", "second of b", "second of b"]
+    assert (receipt.rows, receipt.rows_total) == (3, 6)
+    assert len(everything(tmp_path / "selection")) == 1
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_that_was_changed_since_it_was_listed_is_exported_as_it_is_now(
+    tmp_path: Path, format: str
+) -> None:
+    path = saved(tmp_path / "run.json", dumped(a_run(3)))
+    (run,) = ak.open_source(path).open()
+    assert isinstance(run, ak.AuditRun)
+    saved(path, dumped(a_run(2, status="failed", reviewer="second")))
+    receipt = ak.export_audit_run(run, format, output_dir=tmp_path / "out")
+    loaded = load_one(receipt.path)
+    assert (loaded.status, len(loaded.results), receipt.rows) == ("failed", 2, 2)
+    saved(path, dumped(a_run(2, id="other")))
+    with pytest.raises(errors.AuditkitError):
+        ak.export_audit_run(run, format, output_dir=tmp_path / "out")
+    assert len(everything(tmp_path / "out")) == 1
 
 
 # --- formats of third parties ---------------------------------------------------------------------------

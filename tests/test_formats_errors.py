@@ -828,11 +828,10 @@ def test_a_bomb_is_refused_at_the_limit(tmp_path: Path, codec: str, content: str
 
 
 def test_a_bomb_is_refused_before_it_goes_off(tmp_path: Path) -> None:
-    """100 GB of spaces in a file of some 100 kB: deflate in deflate, opened once."""
-    packer = zlib.compressobj(9, wbits=31)
+    packer = zlib.compressobj(6, wbits=31)
     block = b" " * (1 << 24)
-    data = b"".join([packer.compress(b"{"), *(packer.compress(block) for _ in range(24)), packer.flush()])
-    assert len(data) < 500_000
+    data = b"".join([packer.compress(b"{"), *(packer.compress(block) for _ in range(8)), packer.flush()])
+    assert len(data) < 200_000
     path = saved(tmp_path / "bomb.json.gz", data)
     error = refusal(path, max_uncompressed_bytes=50_000_000)
     assert "50,000,000" in str(error)
@@ -1009,7 +1008,7 @@ def test_rows_of_a_run_that_do_not_stand_together_are_refused(tmp_path: Path, fo
     assert "a" in {row.run_id for row in error.rows}
 
 
-@pytest.mark.parametrize("size", [1_500_000, 12_000_000])
+@pytest.mark.parametrize("size", [1_500_000, 9_000_000])
 def test_a_csv_cell_larger_than_a_block_is_read(tmp_path: Path, size: int) -> None:
     notes = ["before", 'a,"b"\n' * (size // 6), "after"]
     run = a_run([a_result(n, notes=note) for n, note in enumerate(notes)])
@@ -1031,7 +1030,7 @@ def test_a_csv_cut_off_inside_a_row_is_refused(tmp_path: Path, include_metadata:
     rows = [a_result(0, notes='two\nlines, and "quotes"'), a_result(1, notes="the last words")]
     text = csv_text(tmp_path, a_run(rows), include_metadata=include_metadata)
     start = text.rindex("run-001")
-    whole_rows = {start - 1: 1, start: 1}
+    whole_rows = {start: 1}
     unnoticed = []
     for cut in range(text.index("\n") + 2, len(text) - 1):
         try:

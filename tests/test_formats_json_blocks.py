@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -303,14 +304,25 @@ def test_unknown_objects_may_hold_results_of_their_own(tmp_path: Path, cut_at: C
                 assert_means(path, meaning(dict(members)))
 
 
+def test_the_time_for_unknown_objects_with_results_grows_no_faster_than_their_number(tmp_path: Path) -> None:
+    seconds = []
+    for count in (1000, 4000):
+        run = {"x": [{"a": 1, "results": [{}]}] * count} | a_run(2)
+        path = saved(tmp_path / "run.json", json.dumps(run))
+        started = time.process_time()
+        assert len(load_one(path).results) == 2
+        seconds.append(time.process_time() - started)
+    assert seconds[1] < 8 * seconds[0] + 0.1, seconds
+
+
 def test_a_run_whose_header_is_far_from_its_results_is_not_lost(tmp_path: Path) -> None:
     run = a_run(2, reviewer="r" * 100_000, x="y" * 200_000)
     assert_means(saved(tmp_path / "run.json", json.dumps(with_results_at(run, -1))), meaning(run))
     assert_means(saved(tmp_path / "run.json", json.dumps(with_results_at(run, 0))), meaning(run))
 
 
-def test_a_run_with_an_unknown_field_of_40_mb_is_read_or_refused_but_never_vanishes(tmp_path: Path) -> None:
-    run = a_run(2, log="x" * 40_000_000)
+def test_a_run_with_an_unknown_field_of_34_mb_is_read_or_refused_but_never_vanishes(tmp_path: Path) -> None:
+    run = a_run(2, log="x" * 34_000_000)
     path = saved(tmp_path / "run.json", json.dumps(with_results_at(run, -1)))
     got = outcome(path)
     assert got == [meaning(run)] or "run.json" in str(got)
@@ -473,6 +485,18 @@ def test_a_file_may_end_where_a_block_ends(tmp_path: Path, layout: str, size: in
     path = saved(tmp_path / "run.json", json.dumps(run, **LAYOUTS[layout]))
     assert path.stat().st_size == size
     assert_means(path, meaning(run))
+
+
+def test_json_lines_are_read_about_as_fast_as_an_array(tmp_path: Path) -> None:
+    records = flat_records(a_run(6000))
+    array = saved(tmp_path / "flat.json", dumped(records, None))
+    lines = saved(tmp_path / "flat.jsonl", dumped_lines(records))
+    seconds = []
+    for path in (array, array, lines):
+        started = time.process_time()
+        assert len(load_one(path).results) == 6000
+        seconds.append(time.process_time() - started)
+    assert seconds[2] < 4 * seconds[1] + 0.1, seconds
 
 
 PEAK = """\

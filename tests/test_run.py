@@ -207,29 +207,43 @@ def test_a_selection_has_the_same_header_and_some_results_in_recorded_order(
     assert rows_of(run) == list(range(8))
 
 
-def test_a_mask_marks_the_rows_of_its_index_as_everywhere_in_pandas(run: ak.AuditRun) -> None:
+MASK_KINDS = ["bool", "boolean", "bool[pyarrow]"]
+
+
+@pytest.mark.parametrize("kind", MASK_KINDS)
+def test_a_mask_marks_the_rows_of_its_index_as_everywhere_in_pandas(run: ak.AuditRun, kind: str) -> None:
     ordered = run.results.sort_values("deviation", ascending=False)
-    mask = ordered.deviation > 20  # True True True False …, with the index 1 6 4 …
-    try:
-        chosen = run.select(mask)
-    except InvalidOptionError:
-        return  # refusing is safe too; other rows are not
-    assert rows_of(chosen) == LARGE_ROWS
+    mask = (ordered.deviation > 20).astype(kind)  # True True True False …, with the index 1 6 4 …
+    assert rows_of(run.select(mask)) == LARGE_ROWS
+    selection = run.select([1, 2, 4])
+    frame = selection.results.sort_values("deviation")
+    assert rows_of(selection.select((frame.deviation > 20).astype(kind))) == [1, 4]
 
 
-def test_a_mask_with_a_foreign_index_is_never_taken_for_the_first_rows(run: ak.AuditRun) -> None:
-    mask = pd.Series([True] * 3 + [False] * 5, index=[1, 6, 4, 0, 2, 3, 5, 99])
-    with pytest.raises(InvalidOptionError):
+@pytest.mark.parametrize("kind", MASK_KINDS)
+@pytest.mark.parametrize(
+    "index", [[1, 6, 4, 0, 2, 3, 5, 99], [0, 0, 1, 2, 3, 4, 5, 6], list("abcdefgh"), [0.5, *range(7)]]
+)
+def test_a_mask_with_a_foreign_index_is_never_taken_for_the_first_rows(
+    run: ak.AuditRun, kind: str, index: list[Any]
+) -> None:
+    mask = pd.Series([True] * 3 + [False] * 5, index=index, dtype=kind)
+    with pytest.raises(InvalidOptionError, match="run-001"):
         run.select(mask)
 
 
-def test_a_frame_that_was_sorted_in_place_does_not_change_which_row_is_which(run: ak.AuditRun) -> None:
-    ordered = run.results.sort_values("deviation", ascending=False)
-    for column in run.results.columns:
-        run.results[column] = ordered[column].array
+def test_a_frame_that_was_reordered_or_renumbered_does_not_change_which_row_is_which(
+    run: ak.AuditRun,
+) -> None:
+    frame = run.results
+    ordered = frame.sort_values("deviation", ascending=False)
+    for column in frame.columns:
+        frame[column] = ordered[column].array
     assert rows_of(run.select([1, 4, 6])) == LARGE_ROWS
-    run.results["position"] = range(100, 108)
+    assert rows_of(run.select(frame[:3])) == LARGE_ROWS
+    frame["position"] = range(100, 108)
     assert rows_of(run.select([1, 4, 6])) == LARGE_ROWS
+    assert run.results.position.to_list() == list(range(8))
 
 
 @pytest.mark.parametrize("rows", [[], (), np.array([], dtype=bool), pd.Series([], dtype="int64")], ids=repr)

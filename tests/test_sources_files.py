@@ -463,6 +463,25 @@ def test_an_opened_run_streams_its_file_each_time(folder: Path) -> None:
     assert found(run.loaded()) == meaning(a_run(3, id="run-3"))
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are counted in /proc")
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    for kind, data in every_kind(
+        a_run([a_result(n, notes="n" * 2000) for n in range(600)]), tmp_path
+    ).items():
+        path = saved(tmp_path / "run.json", data)
+        before = len(os.listdir("/proc/self/fd"))
+        (run,) = ak.open_source(path).open()
+        assert isinstance(run, ak.AuditRun)
+        stream = run.batches()
+        assert len(next(stream)) > 0
+        stream.close()  # type: ignore[attr-defined]
+        assert len(ak.load_results(source=path)) == 600
+        saved(path, data[: len(data) // 2])
+        with pytest.raises((InvalidRunError, ak.errors.RunNotFoundError)):
+            ak.load_run("run-001", source=path)
+        assert len(os.listdir("/proc/self/fd")) == before, kind
+
+
 def test_runs_of_one_file_are_loaded_in_any_order(tmp_path: Path) -> None:
     group = [a_run(n, id=f"run-{n}") for n in range(6)]
     for data in (dumped(group), dumped_lines(group)):

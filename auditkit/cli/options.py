@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 def echo_json(value: Any) -> None:
     """Print a value, dataclasses and paths included, as JSON."""
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    encoding = str(getattr(sys.stdout, "encoding", "utf-8")).lower().replace("-", "")
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=encoding != "utf8", indent=2))
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -82,7 +83,8 @@ class RunSplitter:
 
     def _header(self, values: dict[str, Any]) -> RunHeader:
         carried = self._carried(values)
-        required = [field for field in RUN_FIELDS if field.column in {given.column for given in carried}]
+        names = {field.column: field.key for field in carried}
+        required = [replace(f, key=names[f.column]) for f in RUN_FIELDS if f.column in names]
         named = {field.key: self._parse(field, values[field.column]) for field in required}
         checked = check_values(required, named, self._problems.in_row(None))
         absent = absent_columns(carried, self._result_fields)

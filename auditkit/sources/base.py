@@ -104,7 +104,8 @@ def open_source(
 
 def not_found(run_id: str, known: Sequence[str], location: str, broken: FailureList) -> RunNotFoundError:
     """The error for an id that is not there, with the nearest ones that are."""
-    near = difflib.get_close_matches(run_id, known, 3, 0.6)
+    by_lower = {name.lower(): name for name in known}
+    near = [by_lower[name] for name in difflib.get_close_matches(run_id.lower(), by_lower, 3, 0.6)]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     unread = f" Not everything there could be read: {broken.rows[0]}." if broken else ""
     shown = "" if near else " list_available_runs (`auditkit list`) shows all."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ from auditkit.sources.base import Listing, not_found
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 _PACKED = (".gz", ".zst")
+log = logging.getLogger("auditkit")
 _NOT_RUNS = frozenset({"export-log.jsonl"})
 
 
@@ -93,7 +95,10 @@ class FileSource:
             try:
                 places += self._places_in(path)
             except InvalidRunError as error:
-                failures.extend(error)
+                if self._may_stand_beside(path):
+                    log.info("left alone, it is no run file: %s", path)
+                else:
+                    failures.extend(error)
             except OSError as error:
                 failures.extend(self._stream(path).refused(f"cannot be read: {error.strerror or error}"))
         return self._without_doubles(places, failures), failures
@@ -104,14 +109,16 @@ class FileSource:
             return []  # what a run without results becomes there
         format = recognise(stream.head)
         if format is None:
-            if self.folder is not None and not _base_name(path).endswith(_SUFFIXES):
-                return []  # a README beside the runs
             rule = "no kind of file that holds runs" if stream.head else "an empty file"
             raise stream.refused(rule)
         return [
             _Place(path=path, ordinal=ordinal, header=header)
             for ordinal, header in enumerate(headers(format, stream))
         ]
+
+    def _may_stand_beside(self, path: str) -> bool:
+        """Whether a file of the folder need not be a run: a README, a picture."""
+        return self.folder is not None and not _base_name(path).endswith(_SUFFIXES)
 
     def _without_doubles(self, places: list[_Place], failures: FailureList) -> list[_Place]:
         paths: dict[str, list[str]] = defaultdict(list)
@@ -163,6 +170,8 @@ class FileSource:
                     yield event
         except RepeatedResults:
             raise HeaderChanged(self._run(place, whole=True)) from None
+        if ordinal <= place.ordinal:
+            raise self._stream(place.path).refused(f"holds no run {place.header.id!r} any more")
 
     def _changed(self, place: _Place, header: RunHeader, whole: bool) -> Exception:
         if header.id == place.header.id:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -61,6 +62,9 @@ def _tables(stream: InputStream, problems: Problems) -> Iterator[pa.RecordBatch]
                 yield batch
                 done += len(batch)
             return
+        except UnicodeDecodeError:
+            problems.report("not UTF-8")
+            return
         except pa.ArrowInvalid as error:
             if "straddl" not in str(error) or block >= _LARGEST_BLOCK:
                 problems.report(f"not a CSV of auditkit: {str(error).partition(chr(10))[0][:200]}")
@@ -78,8 +82,9 @@ def _batches(stream: InputStream, problems: Problems, block: int, done: int) -> 
         return "skip"
 
     with stream.open() as raw:
+        watched = _Watched(raw)
         reader = csv.open_csv(
-            pa.PythonFile(raw, "r"),
+            pa.PythonFile(watched, "r"),
             read_options=csv.ReadOptions(block_size=block, use_threads=False),
             parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
             convert_options=csv.ConvertOptions(
@@ -93,9 +98,45 @@ def _batches(stream: InputStream, problems: Problems, block: int, done: int) -> 
             done -= len(batch) - len(fresh)
             if len(fresh):
                 yield fresh
+    if not watched.whole:
+        problems.report("cut off: the last line has no end")
     for row in broken:
         rule = f"{row.actual_columns} cells instead of {row.expected_columns}"
         problems.report(rule, position=None, field=f"line {row.number}", value=row.text)
+
+
+class _Watched:
+    """A file that notices whether what was read of it ends with a line, outside of quotes."""
+
+    closed = False
+
+    def __init__(self, raw: BinaryIO):
+        self._raw = raw
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._quotes = 0
+        self._last = b"\n"
+
+    @property
+    def whole(self) -> bool:
+        """Whether no line and no quoted cell is open."""
+        return self._last == b"\n" and self._quotes % 2 == 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on.
+
+        Raises
+        ------
+        UnicodeDecodeError
+            If it is not UTF-8; pyarrow could not say so of a row of the wrong length.
+        """
+        data = self._raw.read(size)
+        self._decoder.decode(data, final=not data)
+        self._quotes += data.count(b'"')
+        self._last = data[-1:] or self._last
+        return data
+
+    def close(self) -> None:
+        """Whoever opened the file closes it."""
 
 
 def _has_our_columns(names: list[str], problems: Problems) -> bool:
@@ -115,16 +156,14 @@ def _has_our_columns(names: list[str], problems: Problems) -> bool:
 def _typed(
     table: pa.RecordBatch, carried: list[Field], guarded: bool, tracker: RowTracker, problems: Problems
 ) -> pa.RecordBatch:
-    """The columns under their frame names, those of results with their types; blank is missing."""
+    """The columns under their frame names, typed where of results; blank is missing, but in required text."""
     arrays = []
     failures: list[tuple[int, Field, Any, str]] = []
     for field in carried:
         column = table.column(field.key)
         if field.kind == "text" and guarded:
             column = unguarded(column)
-        if (
-            field.kind != "text" or not field.required
-        ):  # a required text may be empty, and so is never missing
+        if field.kind != "text" or not field.required:
             column = pc.replace_with_mask(column, pc.equal(column, ""), pa.scalar(None, pa.string()))
         broken: Iterable[tuple[int, Any, str]] = ()
         if field.kind == "number" and field in CSV_RESULT_FIELDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from auditkit.rules import broken_rows, check_values
 from auditkit.schema import RUN_ID, Field, arrow_type, schema_of
 
 _RAW_OBJECTS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class BatchDecoder:
@@ -138,6 +140,10 @@ class BatchDecoder:
     def _patient_records(self, piece: bytes) -> list[Any]:
         if self._lines:
             return [self._patient(line, row) for row, line in enumerate(piece.split(b"\n")) if line.strip()]
+        if self._strict:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                rows = _RAW_LIST.decode(piece)
+                return [self._patient(bytes(raw), row) for row, raw in enumerate(rows)]
         records = self._patient(piece, 0)
         return records if isinstance(records, list) else [records]
 

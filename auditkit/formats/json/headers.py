@@ -37,16 +37,17 @@ def patient_value(text: bytes, problems: Problems, strict: bool, position: int |
         If it is not JSON at all.
     """
 
+    twice: list[str] = []
+
     def unique(pairs: Pairs) -> dict[str, Any]:
         record = dict(pairs)
         if len(record) < len(pairs):
             keys = [key for key, _ in pairs]
-            twice = next(key for key in record if keys.count(key) > 1)
-            problems.report("the key stands twice in one object", position=position, field=twice)
+            twice.extend(key for key in record if keys.count(key) > 1)
         return record
 
     try:
-        return json.loads(text, object_pairs_hook=unique if strict else None)
+        value = json.loads(text, object_pairs_hook=unique if strict else None)
     except json.JSONDecodeError:
         raise
     except UnicodeDecodeError:
@@ -55,6 +56,9 @@ def patient_value(text: bytes, problems: Problems, strict: bool, position: int |
         raise Malformed("nested too deeply") from None
     except ValueError as error:
         raise Malformed(str(error)) from None
+    for key in twice:
+        problems.report("the key stands twice in one object", position=position, field=key)
+    return value
 
 
 def raw_object(text: bytes) -> dict[str, msgspec.Raw] | None:
@@ -65,18 +69,18 @@ def raw_object(text: bytes) -> dict[str, msgspec.Raw] | None:
         return None
 
 
-def header_of(members: Mapping[str, msgspec.Raw], problems: Problems, strict: bool = False) -> RunHeader:
+def header_of(members: Mapping[str, msgspec.Raw], problems: Problems) -> RunHeader:
     """The header of a run from its members, all but `results`; what is wrong with it goes to `problems`."""
     known = {field.key: field for field in RUN_FIELDS}
     values: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
     for key, raw in members.items():
         if key in known:
-            values[key] = patient_value(bytes(raw), problems, strict, None)
+            values[key] = patient_value(bytes(raw), problems, False, None)
         elif key != RESULTS_KEY:
             try:
                 unknown[key] = parse(bytes(raw))
-                stringify(unknown[key])
+                stringify({key: unknown[key]})
             except ValueError as error:
                 problems.report(str(error), field=key)
     problems.run_id = values["id"] if isinstance(values.get("id"), str) else None

@@ -128,19 +128,19 @@ def _read_run(window: Window, stream: InputStream, problems: Problems, whole: bo
     if whole:
         yield from _read_whole_run(window, stream, problems)
         return
-    head = _members_before_results(window)
+    head = _members_before_results(window, stream, problems)
     if head is None:
         yield from _explained(_object_text(window, _LARGEST_WHOLE), stream, problems)
         return
     problems.run_id = _id_in(head)
     yield from _batches(window, stream, problems)
-    late = _members_behind_results(window)
+    late = _members_behind_results(window, stream, problems)
     if RESULTS_KEY in late:
         raise RepeatedResults
     if stream.strict:
         for key in head.keys() & late.keys():
             problems.report("the key stands twice in one object", field=key)
-    yield header_of({**head, **late}, problems, stream.strict)
+    yield header_of({**head, **late}, problems)
 
 
 def _read_whole_run(window: Window, stream: InputStream, problems: Problems) -> RunEvents:
@@ -154,7 +154,7 @@ def _read_whole_run(window: Window, stream: InputStream, problems: Problems) -> 
         patient_value(text, problems, True, None)
     problems.run_id = _id_in(members)
     yield from _batches(Window(io.BytesIO(results[1:])), stream, problems)
-    yield header_of(members, problems, stream.strict)
+    yield header_of(members, problems)
 
 
 def _batches(window: Window, stream: InputStream, problems: Problems) -> Iterator[pa.RecordBatch]:
@@ -164,13 +164,16 @@ def _batches(window: Window, stream: InputStream, problems: Problems) -> Iterato
             yield batch
 
 
-def _members_before_results(window: Window) -> Members | None:
+def _members_before_results(window: Window, stream: InputStream, problems: Problems) -> Members | None:
     """The members in front of `results`, whose `[` is then consumed; None if there is no such list."""
     searched = 0
     while True:
         for match in RESULTS.finditer(window.buffer, window.start + searched, window.end):
-            members = _members_in(bytes(window.buffer[window.start : match.start()]))
-            if members is not None:
+            text = _object_before(bytes(window.buffer[window.start : match.start()]))
+            members = None if text is None else raw_object(text)
+            if text is not None and members is not None:
+                if stream.strict:
+                    patient_value(text, problems, True, None)
                 window.start = match.end()
                 return members
         searched = max(0, len(window) - _LONGEST_MATCH)
@@ -178,15 +181,13 @@ def _members_before_results(window: Window) -> Members | None:
             return None
 
 
-def _members_in(text: bytes) -> Members | None:
-    """The members of an object from its text without braces and up to a further member."""
+def _object_before(text: bytes) -> bytes | None:
+    """The text of an object out of what stands between its `{` and a further member."""
     text = text.strip()
-    if text and not text.endswith(b","):
-        return None
-    return raw_object(b"{" + text[:-1] + b"}")
+    return None if text and not text.endswith(b",") else b"{" + text[:-1] + b"}"
 
 
-def _members_behind_results(window: Window) -> Members:
+def _members_behind_results(window: Window, stream: InputStream, problems: Problems) -> Members:
     """The members behind `results`, up to the `}` of the run, which is then consumed."""
     if window.skip(b"}"):
         return {}
@@ -196,6 +197,8 @@ def _members_behind_results(window: Window) -> Members:
     members = raw_object(text)
     if members is None:
         raise Malformed("what stands behind the results is not JSON")
+    if stream.strict:
+        patient_value(text, problems, True, None)
     return members
 
 

@@ -66,6 +66,16 @@ def members(extra: str, indent: str | None, level: int) -> str:
     )
 
 
+def is_object(text: Any) -> bool:
+    """Whether this is the text of an object of unknown fields, as `stringify` would write it."""
+    try:
+        value = parse(text) if isinstance(text, str) else None
+        stringify(value)
+    except ValueError:
+        return False
+    return isinstance(value, dict)
+
+
 def _enclosed(opening: str, parts: list[str], closing: str, indent: str | None, level: int) -> str:
     if not parts or indent is None:
         return opening + ",".join(parts) + closing

@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from auditkit.formats.base import RunEvents
 from auditkit.formats.flat import uniform_parts
+from auditkit.formats.json.values import is_object
 from auditkit.formats.parquet import METADATA_KEY
 from auditkit.formats.problems import Problems
 from auditkit.formats.stream import InputStream
 from auditkit.rules import broken_rows, check_values
 from auditkit.run import RunHeader
-from auditkit.schema import RESULT_FIELDS, RUN_FIELDS, RUN_ID, result_schema
+from auditkit.schema import EXTRA, RESULT_FIELDS, RUN_FIELDS, RUN_ID, result_schema
 
 _BATCH_ROWS = 8192
 
@@ -33,8 +34,12 @@ def read_runs(stream: InputStream) -> RunEvents:
     with _seekable(stream) as raw:
         file = _opened(raw, problems)
         if file is not None:
-            headers = _headers(file, problems)
-            yield from _events(file, headers, problems)
+            try:
+                yield from _events(file, _headers(file, problems), problems)
+            except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the disk's, not the file's
+                problems.report(f"a damaged Parquet file: {error}")
     problems.raise_if_any()
 
 
@@ -64,7 +69,7 @@ def _opened(raw: BinaryIO, problems: Problems) -> Any:
 
     try:
         file = parquet.ParquetFile(raw)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         problems.report(f"not a whole Parquet file: {error}")
         return None
     schema = file.schema_arrow
@@ -81,20 +86,34 @@ def _opened(raw: BinaryIO, problems: Problems) -> Any:
 def _headers(file: Any, problems: Problems) -> dict[str, RunHeader]:
     try:
         records = json.loads(file.schema_arrow.metadata[METADATA_KEY])
-        return {record["id"]: _header(record, problems) for record in records}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        problems.report(f"the run headers in the metadata cannot be read: {error}")
+    except ValueError:
+        records = None
+    if not isinstance(records, list) or not all(_is_record(record) for record in records):
+        problems.report("the run headers in the metadata cannot be read")
         return {}
+    if not records and file.metadata.num_rows:
+        problems.report("rows without a run header in the metadata")
+    return {record["id"]: _header(record, problems) for record in records}
+
+
+def _is_record(record: Any) -> bool:
+    if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+        return False
+    absent = record.get("absent_fields", [])
+    return isinstance(absent, list) and all(isinstance(name, str) for name in absent)
 
 
 def _header(record: dict[str, Any], problems: Problems) -> RunHeader:
     absent = tuple(record.get("absent_fields", ()))
-    carried = [field for field in RUN_FIELDS if field.column not in absent]
+    carried = [field for field in RUN_FIELDS if field.column not in absent or field.column == RUN_ID]
     problems.run_id = record["id"]
     values = {field.key: record.get(field.attribute) for field in carried}
     checked = check_values(carried, values, problems.in_row(None))
     named = {field.attribute: checked.get(field.column) for field in RUN_FIELDS}
-    return RunHeader(**named | {"id": record["id"]}, extra=record.get("extra"), absent_fields=absent)  # type: ignore[arg-type]
+    extra = record.get("extra")
+    if extra is not None and not is_object(extra):
+        problems.report("not the JSON text of an object", field=EXTRA, value=extra)
+    return RunHeader(**named | {"id": record["id"]}, extra=extra, absent_fields=absent)  # type: ignore[arg-type]
 
 
 def _events(file: Any, headers: dict[str, RunHeader], problems: Problems) -> RunEvents:
@@ -102,6 +121,7 @@ def _events(file: Any, headers: dict[str, RunHeader], problems: Problems) -> Run
     current: str | None = None
     position = 0
     for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+        batch.validate(full=True)  # text of a damaged file need not be UTF-8
         for part in uniform_parts(batch, [RUN_ID]):
             run_id = part.column(RUN_ID)[0].as_py()
             if run_id != current:
@@ -127,3 +147,10 @@ def _check(batch: pa.RecordBatch, header: RunHeader, position: int, problems: Pr
         if field.column not in header.absent_fields:
             for row, value, rule in broken_rows(field, batch.column(field.column)):
                 problems.in_row(position + row)(field, value, rule)
+    extra = batch.column(EXTRA)
+    if extra.null_count < len(extra):
+        for row, text in enumerate(extra.to_pylist()):
+            if text is not None and not is_object(text):
+                problems.report(
+                    "not the JSON text of an object", position=position + row, field=EXTRA, value=text
+                )
