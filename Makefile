@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lab test check bench clean help
+.PHONY: demo lab test notebooks check bench clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -17,6 +17,12 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 
 test: check  ## run every test, the notebooks and the static checks
 	SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest --nbval
+
+notebooks: $(READY)  ## run the notebooks again and keep what does not differ between machines
+	cd notebooks && ../$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace \
+	    --ClearMetadataPreprocessor.enabled=True \
+	    --ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec'}" *.ipynb
+	cd notebooks && ../$(BIN)/jupyter nbconvert --log-level WARN --coalesce-streams --inplace *.ipynb
 
 check: $(READY)
 	$(BIN)/ruff format --check --quiet .

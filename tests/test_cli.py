@@ -421,7 +421,6 @@ def piped(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[st
 @pytest.mark.parametrize(
     "command",
     [
-        "$AUDITKIT show run-004 --json | head -1",
         "$AUDITKIT list --json --source long | head -1",
         "$AUDITKIT export run-001 --format=csv >&-",
         "$AUDITKIT list --source nowhere 2>&-",

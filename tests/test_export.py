@@ -439,8 +439,8 @@ source, out = {str(SAMPLES)!r}, "exports"
 ids = ak.list_available_runs(source=source)
 receipts = []
 options = {{
-    "csv": [dict(zip(("include_metadata", "formula_guard", "excel"), flags))
-            for flags in itertools.product((True, False), repeat=3)],
+    "csv": [dict(zip(("formula_guard", "excel"), flags))
+            for flags in itertools.product((True, False), repeat=2)],
     "json": [dict(zip(("include_metadata", "flatten_results"), flags))
              for flags in itertools.product((True, False), repeat=2)],
     "jsonl": [dict(compression=packing) for packing in (None, "gzip", "zstd")],
@@ -450,7 +450,7 @@ results = ak.load_results(source=source)
 for format, settings in options.items():
     for setting in settings:
         setting |= {{"source": source, "output_dir": out}}
-        receipts += ak.export_multiple_runs(ids[:5], format, **setting).receipts
+        receipts += ak.export_multiple_runs(ids[2:5], format, **setting).receipts
         receipts.append(ak.export_results(results[results.deviation > 12], format, name="x", **setting))
 found = [ak.load_run(run_id, source=source).findings().to_json() for run_id in ids]
 print(json.dumps([[r.path.name, r.sha256] for r in receipts] + [repr(r) for r in receipts] + found))
@@ -467,7 +467,8 @@ def test_neither_hash_seed_nor_time_zone_nor_locale_nor_time_changes_a_byte(tmp_
         folder = tmp_path / str(number)
         folder.mkdir()
         printed.append(succeed(python("-c", EXPORT_EVERYTHING, cwd=folder, env=env)))
-    assert len(json.loads(printed[0])) == 2 * 18 * 6 + 6
+    # in each of 14 settings three runs and a selection, each as name and hash and as text; six findings
+    assert len(json.loads(printed[0])) == 14 * (3 + 1) * 2 + 6
     assert printed[1] == printed[0]
     files = [everything(tmp_path / str(number) / "exports") for number in range(2)]
     assert files[0] == files[1]
@@ -519,18 +520,18 @@ def test_a_batch_can_collect_what_failed(source: Path, out: Path) -> None:
     assert "1 of 2 runs exported" in html
 
 
-def test_a_batch_keeps_its_order_over_hundreds_of_runs(tmp_path: Path, out: Path) -> None:
+def test_a_batch_keeps_its_order_over_several_groups(tmp_path: Path, out: Path) -> None:
     source = tmp_path / "runs"
     source.mkdir()
-    ids = [f"r{number:03}" for number in range(150)]
+    ids = [f"r{number:03}" for number in range(80)]
     for run_id in ids:
         saved(source / f"{run_id}.json", dumped(a_run(1, id=run_id)))
     random.Random(2).shuffle(ids)
-    asked = [*ids[:70], "missing-1", *ids[70:], "missing-2"]
+    asked = [*ids[:66], "missing-1", *ids[66:], "missing-2"]
     batch = ak.export_multiple_runs(asked, "jsonl", source=source, output_dir=out, on_error="collect")
     assert [receipt.run_ids[0] for receipt in batch.receipts] == ids
     assert [failure.run_id for failure in batch.failures] == ["missing-1", "missing-2"]
-    assert len(everything(out)) == 150
+    assert len(everything(out)) == 80
 
 
 def test_a_batch_takes_any_iterable_and_a_single_id(out: Path) -> None:
@@ -890,7 +891,7 @@ LATE = [
 
 @pytest.mark.parametrize("late", LATE, ids=" ".join)
 @pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize("rows", [0, 400])
+@pytest.mark.parametrize("rows", [0, 250])
 def test_late_keys_of_a_header_are_exported_rightly_in_every_format(
     tmp_path: Path, late: tuple[str, ...], indent: int | None, rows: int
 ) -> None:

@@ -51,7 +51,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "wide": {"separators": (" \n, ", " \t: ")},
     "late commas": {"indent": 1, "separators": ("\n  ,", ":")},
 }
-SIZES = (4, 5, 7, 11, 16, 31, 64, 100, 127, 200, 333, 512, 900, 2000, 5000)
+SIZES = (4, 7, 16, 50, 127, 333, 900, 2000, 5000)
 TRAPS = (
     "},{",
     "}, {",
@@ -130,13 +130,11 @@ def test_every_layout_is_read_with_blocks_of_every_size(
 ) -> None:
     run = with_results_at(trapped_run(), index)
     expected = meaning(run)
-    for ascii_only in (True, False):
-        text = json.dumps(run, ensure_ascii=ascii_only, **LAYOUTS[layout])
-        path = saved(tmp_path / "run.json", text)
-        for size in SIZES:
-            cut_at(size)
-            assert found(load_one(path)) == expected, size
-        assert_means(path, expected)
+    path = saved(tmp_path / "run.json", json.dumps(run, ensure_ascii=False, **LAYOUTS[layout]))
+    for size in SIZES:
+        cut_at(size)
+        assert found(load_one(path)) == expected, size
+    assert_means(saved(tmp_path / "ascii.json", json.dumps(run, **LAYOUTS[layout])), expected)
 
 
 @pytest.mark.parametrize("layout", ["compact", "indented"])
@@ -364,7 +362,7 @@ def test_an_array_of_runs_is_read_run_by_run(
         assert_means(path, *map(meaning, group))
 
 
-@pytest.mark.parametrize("between", ["\n", "\r\n", "\n\n\n", "\n \n"])
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\n \n\n"])
 def test_json_lines_of_whole_runs_are_read_run_by_run(
     tmp_path: Path, cut_at: Callable[[int], None], between: str
 ) -> None:
@@ -372,7 +370,7 @@ def test_json_lines_of_whole_runs_are_read_run_by_run(
     text = between.join(map(json.dumps, group))
     for end in ("", between):
         path = saved(tmp_path / "runs.jsonl", text + end)
-        for size in (4, 33, 100, 1000, 1 << 20):
+        for size in (4, 100, 1 << 20):
             cut_at(size)
             assert_means(path, *map(meaning, group))
 
@@ -464,9 +462,7 @@ def test_a_file_of_many_blocks_is_read_to_the_last_row(tmp_path: Path, note: str
     assert frame["position"].to_list() == list(range(count))
 
 
-@pytest.mark.parametrize(
-    "note", ["x" * 10_000_000, "},{" * 3_500_000, '"' * 5_000_000], ids=["x", "},{", '"']
-)
+@pytest.mark.parametrize("note", ["},{" * 3_500_000, '"' * 5_000_000], ids=["},{", '"'])
 def test_a_note_of_10_mb_in_one_line_is_kept(tmp_path: Path, note: str) -> None:
     rows = [a_result(0), a_result(1, notes=note), a_result(2, notes="after")]
     path = saved(tmp_path / "run.json", json.dumps(a_run(rows), separators=(",", ":")))
@@ -513,7 +509,7 @@ print(int(peak) // 1024)
 def test_ten_times_the_results_need_no_more_memory(tmp_path: Path, unknown: Record) -> None:
     result = a_result(0, notes="},{ and\nmore", **unknown)
     peaks = []
-    for megabytes in (3, 30) if unknown else (6, 60):
+    for megabytes in (2, 20) if unknown else (4, 40):
         count = megabytes * 1_000_000 // len(json.dumps(result))
         path = tmp_path / f"{megabytes}.json"
         with path.open("w") as file:
@@ -570,7 +566,7 @@ def test_a_file_cut_off_at_any_byte_is_refused(tmp_path: Path, name: str) -> Non
     text = whole_texts()[name]
     end = len(text.rstrip())
     expected = meanings(saved(tmp_path / "run.json", text))
-    step = 1 if name in ("compact", "traps", "empty") else 5
+    step = 1 if name in ("compact", "traps") else 9
     for cut in (*range(0, end - 30, step), *range(end - 30, end)):
         path = saved(tmp_path / "run.json", text[:cut])
         with pytest.raises(InvalidRunError) as caught:
@@ -608,7 +604,7 @@ def test_json_lines_cut_off_inside_a_line_are_refused(tmp_path: Path, lines: str
     parts = group if lines == "runs" else [record for run in group for record in flat_records(run)]
     text = dumped_lines(parts)
     line_ends = {n for n in range(len(text)) if text[n : n + 1] == b"\n" or text[n - 1 : n] == b"\n"}
-    for cut in range(text.rindex(b"\n", 0, -200) - 2, len(text)):
+    for cut in (*range(text.rindex(b"\n", 0, -200) - 2, len(text) - 9, 4), *range(len(text) - 9, len(text))):
         path = saved(tmp_path / "run.jsonl", text[:cut])
         if cut not in line_ends:
             with pytest.raises(InvalidRunError):

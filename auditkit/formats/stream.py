@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,19 +82,13 @@ class InputStream:
         return problems.error()
 
 
-def _decompressor(raw: BinaryIO, codec: str) -> Any:
-    if codec == "gzip":  # pyarrow reads gzip too, but passes over its checksum
-        return gzip.GzipFile(fileobj=raw)
-    import pyarrow as pa
-
-    return pa.CompressedInputStream(pa.PythonFile(raw, "r"), codec)
-
-
 class _Unpacked(io.RawIOBase, BinaryIO):
     def __init__(self, source: InputStream, raw: BinaryIO, codec: str):
+        import pyarrow as pa
+
         self._source = source
         self._raw = raw
-        self._plain = _decompressor(raw, codec)
+        self._plain = pa.CompressedInputStream(pa.PythonFile(raw, "r"), codec)
         self._count = 0
 
     def readable(self) -> bool:
@@ -105,8 +97,8 @@ class _Unpacked(io.RawIOBase, BinaryIO):
     def readinto(self, room: Any) -> int:
         try:
             count = int(self._plain.readinto(room))
-        except (OSError, EOFError, zlib.error) as error:
-            if isinstance(error, OSError) and error.errno is not None:
+        except OSError as error:
+            if error.errno is not None:
                 raise  # the disk's, not the file's
             raise self._source.refused(f"the compressed bytes are damaged: {error}") from None
         self._count += count

@@ -20,6 +20,7 @@ from auditkit.schema import CSV_FIELDS, CSV_RESULT_FIELDS, CSV_RUN_FIELDS, EXTRA
 
 _BLOCK_BYTES = 1 << 20
 _LARGEST_BLOCK = 256 << 20
+_LONGEST_INTEGER = 400  # longer ones are beyond a float anyway
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
@@ -189,7 +190,7 @@ def _numeric(field: Field, column: pa.Array) -> tuple[pa.Array, Iterable[tuple[i
     except pa.ArrowInvalid:
         values = [_number(text) for text in column.to_pylist()]
         rules = [(row, value, broken_rule(field, value)) for row, value in enumerate(values)]
-        sound = [value if isinstance(value, float) else None for value in values]
+        sound = [value if rule is None else None for _, value, rule in rules]
         return pa.array(sound, pa.float64()), [(row, value, rule) for row, value, rule in rules if rule]
     return numbers, broken_rows(field, numbers)
 
@@ -199,4 +200,6 @@ def _parsed(field: Field, value: Any) -> Any:
 
 
 def _number(text: str | None) -> float | str | None:
-    return text if text is None or not _NUMBER.fullmatch(text) else float(text)
+    if text is None or not _NUMBER.fullmatch(text):
+        return text
+    return float(text) if set(text) & set(".eE") else int(text[:_LONGEST_INTEGER])
