@@ -97,8 +97,8 @@ def batches_of(results: pd.DataFrame) -> list[pa.RecordBatch]:
     arrays = []
     for field in RESULT_FIELDS:
         column, broken = _arrow_column(field, results)
-        for _, value, rule in broken:
-            failures.add(Failure("the frame", None, None, field.column, repr(value), rule))
+        for row, value, rule in broken:
+            failures.add(Failure("the frame", None, row, field.column, repr(value), rule))
         arrays.append(column)
     arrays.append(_extra_column(results, failures))
     failures.raise_if_any()

@@ -92,7 +92,7 @@ class Order:
         draft = self._draft(selection_file_name(name, self._suffix), write)
         (outcome,) = publish([draft], if_exists=self._if_exists)
         if isinstance(outcome, HeaderChanged):
-            changed = outcome.run
+            changed = outcome.run  # under the same id: a source lets none change it
             again = [changed if run.id == changed.id else run for run in runs]
             return self.export_selection(again, places, name)
         if isinstance(outcome, Exception):

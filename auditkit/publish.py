@@ -207,7 +207,7 @@ def _holds_same_bytes(path: Path, staged: Staged) -> bool:
             return False
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # what cannot be read is not known to be the same
         return False
 
 

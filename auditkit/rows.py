@@ -18,9 +18,9 @@ def positions_named(run_id: str, rows: Any, own: pd.Series) -> np.ndarray:
 
     if hasattr(rows, "columns"):
         rows = _positions_in(run_id, rows)
-    if getattr(rows, "dtype", None) in ("bool", "boolean") and hasattr(rows, "index"):
-        rows = _aligned(run_id, rows, own)
     values = np.asarray(rows)
+    if values.dtype == bool and hasattr(rows, "reindex"):
+        values = np.asarray(_aligned(run_id, rows, own))
     if values.ndim != 1:
         raise InvalidOptionError(
             f"Rows of run {run_id!r} are named by a list, not by a table {values.shape}."

@@ -284,8 +284,8 @@ def test_a_compressed_export_is_the_same_bytes_every_time(
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_run_of_many_blocks_comes_back_row_by_row(tmp_path: Path, name: str) -> None:
     format, options = FORMATS[name]
-    notes = (None, "", "},{", 'a,"b"\n', "=1+1", "é😀" * 20)
-    rows = [a_result(n, notes=notes[n % 6], userScore=n / 7) for n in range(9000)]
+    notes = (None, "", "},{", 'a,"b"\n', "=1+1", "é😀" * 70)
+    rows = [a_result(n, notes=notes[n % 6], userScore=n / 7) for n in range(4000)]
     for row in rows[1000::5]:
         row["x"] = [{"a": 1}]
     run = a_run(rows)

@@ -61,9 +61,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
-        return FAILED
     except (AuditkitError, OSError) as error:
         click.echo(f"Error: {in_words(error)}", err=True)
         return WRONG_USAGE if isinstance(error, _USAGE_ERRORS) else FAILED

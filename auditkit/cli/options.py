@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,8 +26,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 def echo_json(value: Any) -> None:
     """Print a value, dataclasses and paths included, as JSON."""
-    encoding = str(getattr(sys.stdout, "encoding", "utf-8")).lower().replace("-", "")
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=encoding != "utf8", indent=2))
+    click.echo(json.dumps(value, default=_plain, indent=2))  # in ASCII: any terminal can show it
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -55,7 +53,7 @@ def visible(cell: Any) -> str:
 def in_words(error: Exception) -> str:
     """An error as one line: what is wrong and where."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        return visible(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
     return _UNSAFE.sub("�", str(error))
 
 

@@ -21,6 +21,8 @@ from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
 from auditkit.sources.base import Listing, not_found
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+_LARGEST_SHARED = 64 << 20
+"""A file of several runs is kept in memory up to this size; a larger one is read once for each run."""
 _PACKED = (".gz", ".zst")
 log = logging.getLogger("auditkit")
 _NOT_RUNS = frozenset({"export-log.jsonl"})
@@ -33,6 +35,9 @@ class _Place:
     path: str
     ordinal: int
     header: RunHeader
+
+
+_Shared = dict[str, dict[int, AuditRun] | Exception]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +72,23 @@ class FileSource:
 
     def open(self, run_ids: Sequence[str] | None = None) -> list[AuditRun | Exception]:
         """The runs, each streaming from its file."""
-        return [place if isinstance(place, Exception) else self._run(place) for place in self._find(run_ids)]
+        found = self._find(run_ids)
+        wanted = _by_path(found)
+        shared: _Shared = {}
+        return [
+            place
+            if isinstance(place, Exception)
+            else self._run(place)
+            if len(wanted[place.path]) == 1 or os.path.getsize(place.path) > _LARGEST_SHARED
+            else self._shared_run(place, wanted[place.path], shared)
+            for place in found
+        ]
 
     def load(self, run_ids: Sequence[str] | None = None) -> Iterator[AuditRun | Exception]:
         """The runs in memory; a file of several runs is read once."""
         found = self._find(run_ids)
-        wanted: dict[str, list[_Place]] = defaultdict(list)
-        for place in found:
-            if isinstance(place, _Place):
-                wanted[place.path].append(place)
-        shared: dict[str, dict[int, AuditRun] | Exception] = {}
+        wanted = _by_path(found)
+        shared: _Shared = {}
         for place in found:
             if isinstance(place, Exception):
                 yield place
@@ -151,6 +163,21 @@ class FileSource:
     def _run(self, place: _Place, whole: bool = False) -> AuditRun:
         return AuditRun(**vars(place.header), batches=partial(self._batches, place, whole))
 
+    def _shared_run(self, place: _Place, wanted: list[_Place], shared: _Shared) -> AuditRun:
+        """A run of a file of several: the first one that is read reads them all, once."""
+
+        def batches() -> Batches:
+            if place.path not in shared:
+                shared[place.path] = self._load_all(place.path, wanted)
+            runs = shared[place.path]
+            if isinstance(runs, Exception):
+                raise runs
+            if runs[place.ordinal].header != place.header:
+                raise HeaderChanged(runs[place.ordinal])
+            yield from runs[place.ordinal].batches()
+
+        return AuditRun(**vars(place.header), batches=batches)
+
     def _batches(self, place: _Place, whole: bool) -> Batches:
         """The batches of one run of a file.
 
@@ -197,6 +224,14 @@ class FileSource:
             formula_guard=self.formula_guard,
             max_uncompressed_bytes=self.max_uncompressed_bytes,
         )
+
+
+def _by_path(found: Sequence[_Place | Exception]) -> dict[str, list[_Place]]:
+    places: dict[str, list[_Place]] = defaultdict(list)
+    for place in found:
+        if isinstance(place, _Place):
+            places[place.path].append(place)
+    return places
 
 
 def open_files(location: Any, **options: Any) -> FileSource:
