@@ -21,7 +21,7 @@ CSV_OPTIONS = [
     {"include_metadata": metadata, "formula_guard": guard, "excel": excel}
     for metadata, guard, excel in itertools.product((True, False), repeat=3)
 ]
-some = settings(max_examples=40, deadline=None)
+some = settings(max_examples=30, deadline=None)
 
 
 @pytest.fixture(scope="module")

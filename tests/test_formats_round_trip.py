@@ -34,7 +34,7 @@ from strategies import runs
 
 import auditkit as ak
 
-some = settings(max_examples=40, deadline=None)
+some = settings(max_examples=30, deadline=None)
 few = settings(max_examples=20, deadline=None)
 
 HOSTILE_IDS = (
@@ -304,7 +304,7 @@ def test_ids_that_look_like_numbers_or_like_nothing_stay_what_they_are(tmp_path:
         a_result(0, id=text, submissionId=text, userId=text, taskTitle=text, skillArea=text)
         for text in HOSTILE_IDS
     ]
-    for run_id in HOSTILE_IDS:
+    for run_id in HOSTILE_IDS[::3]:
         made = opened(a_run(rows, id=run_id, reviewer=run_id), tmp_path)
         file = saved(tmp_path / "exported", written(made, format, **options))
         assert ak.list_available_runs(source=file) == [run_id]

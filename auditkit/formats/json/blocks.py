@@ -179,6 +179,26 @@ def object_end(window: Window, limit: int) -> int:
         window.grow(limit)
 
 
+def own_list(window: Window, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+    """Where a key with its `[` stands among the members of the object whose `{` is just before the window."""
+    depth = 0
+    for token in _TOKEN.finditer(window.buffer, window.start, window.end):
+        kind = token.group()
+        if kind in b"{[":
+            depth += 1
+        elif kind in b"}]":
+            depth -= 1
+            if depth < 0:
+                return None
+        elif kind == b'"':
+            return None
+        elif depth == 0:
+            match = pattern.match(window.buffer, token.start(), window.end)
+            if match:
+                return match
+    return None
+
+
 def first_keys(head: bytes) -> list[str]:
     """The keys of the first object in a text, as far as the text goes."""
     depth = 0

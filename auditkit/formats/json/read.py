@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from auditkit.formats.base import RepeatedResults, RunEvents
 from auditkit.formats.flat import RunSplitter
-from auditkit.formats.json.blocks import BLOCK_BYTES, Malformed, Window, elements, object_end
+from auditkit.formats.json.blocks import BLOCK_BYTES, Malformed, Window, elements, object_end, own_list
 from auditkit.formats.json.blocks import lines as json_lines
 from auditkit.formats.json.decode import BatchDecoder
 from auditkit.formats.json.headers import header_of, patient_value, raw_object
@@ -24,7 +24,6 @@ from auditkit.schema import AUDIT_FIELDS, RESULT_FIELDS, RESULTS_KEY
 
 _LARGEST_HEADER = 16 << 20
 _LARGEST_WHOLE = 1 << 30
-_LONGEST_MATCH = 4096
 
 Members = Mapping[str, msgspec.Raw]
 
@@ -166,9 +165,9 @@ def _batches(window: Window, stream: InputStream, problems: Problems) -> Iterato
 
 def _members_before_results(window: Window, stream: InputStream, problems: Problems) -> Members | None:
     """The members in front of `results`, whose `[` is then consumed; None if there is no such list."""
-    searched = 0
     while True:
-        for match in RESULTS.finditer(window.buffer, window.start + searched, window.end):
+        match = own_list(window, RESULTS)
+        if match is not None:
             text = _object_before(bytes(window.buffer[window.start : match.start()]))
             members = None if text is None else raw_object(text)
             if text is not None and members is not None:
@@ -176,7 +175,7 @@ def _members_before_results(window: Window, stream: InputStream, problems: Probl
                     patient_value(text, problems, True, None)
                 window.start = match.end()
                 return members
-        searched = max(0, len(window) - _LONGEST_MATCH)
+            return None
         if len(window) > _LARGEST_HEADER or not window.more(max(BLOCK_BYTES, len(window))):
             return None
 
