@@ -12,6 +12,11 @@ JOBS = (
     ("nested JSON", "json", {}),
     ("flat JSON", "json", {"flatten_results": True}),
 )
+NEXT = (
+    ("make lab", "open the notebooks"),
+    (".venv/bin/auditkit show run-003 --source sample_data/runs", "a run that disagrees with itself"),
+    (".venv/bin/auditkit --help", "the whole command"),
+)
 
 
 def main() -> None:
@@ -28,9 +33,8 @@ def main() -> None:
         print()
     print("Every file appeared whole. Run this again: the same bytes are kept, nothing is written twice.")
     print("\nNext:")
-    print("  make lab                                              open the notebooks")
-    print("  .venv/bin/auditkit show run-003 --source sample_data/runs   a run that disagrees with itself")
-    print("  .venv/bin/auditkit --help                             the whole command")
+    for command, what in NEXT:
+        print(f"  {command:<58}  {what}")
 
 
 if __name__ == "__main__":
