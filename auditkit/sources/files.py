@@ -76,11 +76,7 @@ class FileSource:
         wanted = _by_path(found)
         shared: _Shared = {}
         return [
-            place
-            if isinstance(place, Exception)
-            else self._run(place)
-            if len(wanted[place.path]) == 1 or os.path.getsize(place.path) > _LARGEST_SHARED
-            else self._shared_run(place, wanted[place.path], shared)
+            place if isinstance(place, Exception) else self._opened(place, wanted[place.path], shared)
             for place in found
         ]
 
@@ -163,8 +159,10 @@ class FileSource:
     def _run(self, place: _Place, whole: bool = False) -> AuditRun:
         return AuditRun(**vars(place.header), batches=partial(self._batches, place, whole))
 
-    def _shared_run(self, place: _Place, wanted: list[_Place], shared: _Shared) -> AuditRun:
-        """A run of a file of several: the first one that is read reads them all, once."""
+    def _opened(self, place: _Place, wanted: list[_Place], shared: _Shared) -> AuditRun:
+        """A run that streams; or of several in one file, the first one that is read reads them all."""
+        if len(wanted) == 1 or os.path.getsize(place.path) > _LARGEST_SHARED:
+            return self._run(place)
 
         def batches() -> Batches:
             if place.path not in shared:
