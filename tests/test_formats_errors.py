@@ -711,7 +711,7 @@ def test_a_file_that_is_no_run_is_refused_by_name(tmp_path: Path, data: bytes) -
 BEGINNINGS = (b"", b"{", b"[", b'{"id":', b"PAR1", b"Audit Run ID,", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(BEGINNINGS))
 def test_random_bytes_are_refused_and_nothing_worse(folder: Path, data: bytes, start: bytes) -> None:
     path = saved(folder / "random.json", start + data)
@@ -753,7 +753,7 @@ def test_compressed_lines_cut_off_anywhere_are_refused(tmp_path: Path, codec: st
         refusal(saved(tmp_path / "run.gz", packed[:cut]))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_damaged_gzip_file_is_refused_thanks_to_its_checksum(folder: Path, data: st.DataObject) -> None:
     run = a_run([a_result(n, notes=f"note {n}") for n in range(5)])
@@ -769,7 +769,7 @@ def test_a_damaged_gzip_file_is_refused_thanks_to_its_checksum(folder: Path, dat
         assert "damaged.gz" in str(got)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_a_damaged_zstd_file_is_refused_or_read_but_nothing_worse(folder: Path, data: st.DataObject) -> None:
     packed = bytearray(PACKED["zstd"](dumped(a_run(5))))
@@ -1163,7 +1163,7 @@ def test_a_parquet_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
             ak.list_available_runs(source=path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_damaged_parquet_file_is_refused_or_read_but_nothing_worse(
     folder: Path, data: st.DataObject

@@ -50,7 +50,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "wide": {"separators": (" \n, ", " \t: ")},
     "late commas": {"indent": 1, "separators": ("\n  ,", ":")},
 }
-SIZES = (4, 7, 16, 50, 127, 333, 900, 2000, 5000)
+SIZES = (4, 16, 127, 333, 900, 5000)
 TRAPS = (
     "},{",
     "}, {",
@@ -143,7 +143,7 @@ def test_a_block_may_end_at_any_byte(tmp_path: Path, cut_at: Callable[[int], Non
     text = json.dumps(run, **LAYOUTS[layout])
     path = saved(tmp_path / "run.json", text)
     expected = meaning(run)
-    for size in (*range(4, 150), *range(150, len(text) + 3, 5)):
+    for size in (*range(4, 120), *range(120, len(text) + 3, 9)):
         cut_at(size)
         assert found(load_one(path)) == expected, size
 
@@ -177,7 +177,7 @@ def test_few_results_are_read_in_every_layout(
     for index in (0, 3, -1):
         run = with_results_at(a_run(count), index)
         path = saved(tmp_path / "run.json", json.dumps(run, **LAYOUTS[layout]))
-        for size in (4, 10, 100, 1 << 20):
+        for size in (4, 100, 1 << 20):
             cut_at(size)
             assert_means(path, meaning(run))
 
@@ -185,7 +185,7 @@ def test_few_results_are_read_in_every_layout(
 # What stands around the results.
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(runs(max_results=3), runs(max_results=2), st.data())
 def test_of_two_equal_keys_the_last_counts_wherever_they_stand(
     folder: Path, run: Record, other: Record, data: st.DataObject
@@ -338,7 +338,7 @@ def test_a_hundred_levels_of_unknown_fields_are_kept(tmp_path: Path, place: str)
 # More than one run.
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", ["compact", "indented", "wide", "late commas"])
 def test_an_array_of_runs_is_read_run_by_run(
     tmp_path: Path, cut_at: Callable[[int], None], layout: str
 ) -> None:
@@ -662,7 +662,7 @@ def _refuse(constant: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["compact", "indented", "results first", "nested lists", "array"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_refused_or_means_what_json_says(
     folder: Path, name: str, data: st.DataObject

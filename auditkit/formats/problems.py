@@ -56,12 +56,14 @@ class RowTracker:
             position += 1
         return places
 
-    def advance(self, run_ids: Sequence[Any]) -> None:
+    def advance(self, run_ids: list[Any]) -> None:
         """Leave these rows behind."""
         if not run_ids:
             return
         last = run_ids[-1]
-        count = next((n for n, name in enumerate(reversed(run_ids)) if name != last), len(run_ids))
+        count = run_ids.count(last)
+        if count < len(run_ids):
+            count = next(n for n, name in enumerate(reversed(run_ids)) if name != last)
         goes_on = count == len(run_ids) and last == self._run_id
         self._run_id, self._position = last, count + (self._position if goes_on else 0)
 

@@ -31,6 +31,8 @@ class InputStream:
         Refuse keys that stand twice in one JSON object.
     formula_guard : bool
         Take the formula guard off the text of a CSV.
+    glance : bool
+        For its headers, take the word of its first 64 KiB; whoever reads the results is told the rest.
     max_uncompressed_bytes : int
         A compressed input that yields more is refused.
     """
@@ -39,6 +41,7 @@ class InputStream:
     open_raw: Callable[[], BinaryIO]
     strict: bool = False
     formula_guard: bool = True
+    glance: bool = False
     max_uncompressed_bytes: int = MAX_UNCOMPRESSED_BYTES
 
     def open(self) -> BinaryIO:

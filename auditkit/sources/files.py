@@ -96,12 +96,12 @@ class FileSource:
                 runs = shared[place.path]
                 yield runs if isinstance(runs, Exception) else runs[place.ordinal]
 
-    def _places(self) -> tuple[list[_Place], FailureList]:
+    def _places(self, glance: bool = False) -> tuple[list[_Place], FailureList]:
         failures = FailureList()
         places: list[_Place] = []
         for path in self.paths():
             try:
-                places += self._places_in(path)
+                places += self._places_in(path, glance)
             except InvalidRunError as error:
                 if self._may_stand_beside(path):
                     log.info("left alone, it is no run file: %s", path)
@@ -111,8 +111,8 @@ class FileSource:
                 failures.extend(self._stream(path).refused(f"cannot be read: {error.strerror or error}"))
         return self._without_doubles(places, failures), failures
 
-    def _places_in(self, path: str) -> list[_Place]:
-        stream = self._stream(path)
+    def _places_in(self, path: str, glance: bool) -> list[_Place]:
+        stream = self._stream(path, glance)
         if not stream.head and _base_name(path).endswith((".jsonl", ".ndjson")):
             return []  # what a run without results becomes there
         format = recognise(stream.head)
@@ -140,10 +140,11 @@ class FileSource:
         return [place for place in places if len(paths[place.header.id]) == 1]
 
     def _find(self, run_ids: Sequence[str] | None) -> list[_Place | Exception]:
-        places, failures = self._places()
+        places, failures = self._places(glance=run_ids is not None)
         if run_ids is None:
-            found: list[_Place | Exception] = list(places)
-            return [*found, failures.error()] if failures else found
+            return [*places, failures.error()] if failures else list(places)
+        if failures or not {place.header.id for place in places}.issuperset(run_ids):
+            places, failures = self._places()
         by_id = {place.header.id: place for place in places}
         return [by_id.get(run_id) or self._why_not(run_id, list(by_id), failures) for run_id in run_ids]
 
@@ -190,6 +191,8 @@ class FileSource:
                 if isinstance(event, RunHeader):
                     if ordinal == place.ordinal and event != place.header:
                         raise self._changed(place, event, whole)
+                    if ordinal > place.ordinal and event.id == place.header.id:
+                        raise self._stream(place.path).refused(f"run {event.id!r} stands in it twice")
                     ordinal += 1
                 elif ordinal == place.ordinal:
                     yield event
@@ -214,12 +217,13 @@ class FileSource:
         except (InvalidRunError, OSError) as error:
             return error
 
-    def _stream(self, path: str) -> InputStream:
+    def _stream(self, path: str, glance: bool = False) -> InputStream:
         return InputStream(
             name=path,
             open_raw=partial(_open_raw, path),
             strict=self.strict,
             formula_guard=self.formula_guard,
+            glance=glance,
             max_uncompressed_bytes=self.max_uncompressed_bytes,
         )
 

@@ -98,7 +98,7 @@ class BatchDecoder:
             unknown = {key: value for key, value in record.items() if key not in self._known}
             extras.append(extra_text(unknown, self._problems, position, run_id))
         self._tracker.advance(run_ids)
-        return self._batch(columns, extras)
+        return None if self._problems else self._batch(self._arrays(columns), extras)
 
     def _records(self, decoder: msgspec.json.Decoder[Any], piece: memoryview) -> list[Any]:
         try:
@@ -113,23 +113,26 @@ class BatchDecoder:
     ) -> pa.RecordBatch | None:
         """A batch of columns in which everything is checked but the timestamps."""
         run_ids = columns[0] if self._flat else [None] * len(columns[0])
-        for field, values in zip(self._fields, columns, strict=True):
+        arrays = self._arrays(columns)
+        for field, array in zip(self._fields, arrays, strict=True):
             if field.kind == "timestamp":
-                for row, value, rule in broken_rows(field, pa.array(values, pa.string())):
+                for row, value, rule in broken_rows(field, array):
                     run_id, position = self._tracker.places(run_ids)[row]
                     self._problems.in_row(position, run_id)(field, value, rule)
         self._tracker.advance(run_ids)
-        return self._batch(columns, extra)
+        return self._batch(arrays, extra)
 
-    def _batch(self, columns: Sequence[list[Any]], extra: list[str | None] | None) -> pa.RecordBatch | None:
-        if self._problems:
-            return None
-        arrays = [
+    def _arrays(self, columns: Sequence[list[Any]]) -> list[pa.Array]:
+        return [
             pa.array(values, arrow_type(field)) for field, values in zip(self._fields, columns, strict=True)
         ]
-        count = len(columns[0])
-        arrays.append(pa.nulls(count, pa.string()) if extra is None else pa.array(extra, pa.string()))
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def _batch(self, arrays: list[pa.Array], extra: list[str | None] | None) -> pa.RecordBatch | None:
+        if self._problems:
+            return None
+        count = len(arrays[0])
+        last = pa.nulls(count, pa.string()) if extra is None else pa.array(extra, pa.string())
+        return pa.RecordBatch.from_arrays([*arrays, last], schema=self._schema)
 
     def _run_id_in(self, record: Any) -> str | None:
         run_id = record.get(self._fields[0].key) if self._flat and isinstance(record, dict) else None

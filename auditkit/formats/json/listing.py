@@ -58,6 +58,8 @@ def _ends_as_one_run(stream: InputStream, start: int) -> bool:
     if len(stream.head) < HEAD_BYTES:
         behind = stream.head[start - 1 :]
         return _open_end(behind) is not None and _ends_results(behind)
+    if stream.glance:
+        return True
     with stream.open() as raw:
         raw.read(start)
         last, untold = b"[", b""
