@@ -42,10 +42,7 @@ _Shared = dict[str, dict[int, AuditRun] | Exception]
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """The runs in some files.
-
-    `paths` is called each time, so that a file that was added is seen.
-    """
+    """The runs in some files, which are looked for each time: one that was added is seen."""
 
     location: str
     folder: str | None = None
