@@ -12,7 +12,7 @@ from auditkit.formats.stream import HEAD_BYTES, InputStream
 from auditkit.run import RunHeader
 
 RESULTS = re.compile(rb'"results"[ \t\r\n]*:[ \t\r\n]*\[')
-_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{")
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
 _MORE = re.compile(rb"\][ \t\r\n]*(?:,[ \t\r\n]*\"|\}[ \t\r\n]*\{)")
 _UNTOLD = re.compile(rb"\][ \t\r\n]*[,}]?[ \t\r\n]*\Z")
 _SPACE = b" \t\r\n"
@@ -44,7 +44,9 @@ def _quick_header(stream: InputStream) -> RunHeader | None:
     match = RESULTS.search(head)
     if stream.strict or start is None or match is None:
         return None
-    header = quick_header_of(b"{" + head[start.end() : match.start()].rstrip().removesuffix(b",") + b"}")
+    header = quick_header_of(
+        b"{" + head[start.end() : match.start()].rstrip(_SPACE).removesuffix(b",") + b"}"
+    )
     if header is None:
         return None
     return header if _ends_as_one_run(stream, match.end()) else None

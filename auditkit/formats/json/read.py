@@ -182,7 +182,7 @@ def _members_before_results(window: Window, stream: InputStream, problems: Probl
 
 def _object_before(text: bytes) -> bytes | None:
     """The text of an object out of what stands between its `{` and a further member."""
-    text = text.strip()
+    text = text.strip(b" \t\r\n")
     return None if text and not text.endswith(b",") else b"{" + text[:-1] + b"}"
 
 
