@@ -1173,3 +1173,10 @@ def test_a_damaged_parquet_file_is_refused_or_read_but_nothing_worse(
         damaged[data.draw(st.integers(4, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
     got = outcome(saved(folder / "damaged.parquet", bytes(damaged)))
     assert isinstance(got, list) or "damaged.parquet" in str(got)
+
+
+def test_a_count_with_hundreds_of_zeros_in_front_is_not_cut(tmp_path: Path) -> None:
+    text = csv_text(tmp_path, a_run(2, totalSubmissions=7777))
+    assert text.count(",7777,") == 2
+    path = saved(tmp_path / "run.csv", text.replace(",7777,", "," + "0" * 500 + "85,"))
+    assert load_one(path).total_submissions == 85

@@ -529,3 +529,16 @@ def test_a_run_that_grew_after_it_was_opened_is_read_as_it_is_now(folder: Path) 
 
 def test_the_listing_names_the_columns_of_the_table(folder: Path) -> None:
     assert list(ak.load_runs(source=folder).columns) == list(RUN_COLUMNS.values())
+
+
+def test_an_id_in_a_large_second_file_is_noticed_also_when_one_run_is_opened(tmp_path: Path) -> None:
+    rows = [a_result(number, notes="n" * 200) for number in range(300)]
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (folder / "a.json").write_bytes(dumped(a_run(2, id="twice")))
+    lines = [dumped(run, None).strip() for run in (a_run(rows, id="other"), a_run(2, id="twice"))]
+    (folder / "b.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(InvalidRunError, match=r"'twice' stands in 2 places \(a.json, b.jsonl\)"):
+        ak.load_run("twice", source=folder)
+    (opened,) = ak.open_source(folder).open(["twice"])
+    assert isinstance(opened, InvalidRunError)

@@ -7,6 +7,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from errno import ENOENT
 from functools import partial
@@ -137,7 +138,8 @@ class FileSource:
         return [place for place in places if len(paths[place.header.id]) == 1]
 
     def _find(self, run_ids: Sequence[str] | None) -> list[_Place | Exception]:
-        places, failures = self._places(glance=run_ids is not None)
+        alone = len(self.files) == 1  # among several files a glance would miss an id that stands twice
+        places, failures = self._places(glance=alone and run_ids is not None)
         if run_ids is None:
             return [*places, failures.error()] if failures else list(places)
         if failures or not {place.header.id for place in places}.issuperset(run_ids):
@@ -208,8 +210,8 @@ class FileSource:
     def _load_all(self, path: str, places: Iterable[_Place]) -> dict[int, AuditRun] | Exception:
         wanted = {place.ordinal for place in places}
         try:
-            return dict(_gathered(self._stream(path), wanted, whole=False))
-        except RepeatedResults:
+            with suppress(RepeatedResults):
+                return dict(_gathered(self._stream(path), wanted, whole=False))
             return dict(_gathered(self._stream(path), wanted, whole=True))
         except (InvalidRunError, OSError) as error:
             return error

@@ -20,7 +20,7 @@ from auditkit.schema import CSV_FIELDS, CSV_RESULT_FIELDS, CSV_RUN_FIELDS, EXTRA
 
 _BLOCK_BYTES = 1 << 20
 _LARGEST_BLOCK = 256 << 20
-_LONGEST_INTEGER = 400  # longer ones are beyond a float anyway
+_LONGEST_INTEGER = 400  # Python refuses to read integers of thousands of digits
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
@@ -202,4 +202,4 @@ def _parsed(field: Field, value: Any) -> Any:
 def _number(text: str | None) -> float | str | None:
     if text is None or not _NUMBER.fullmatch(text):
         return text
-    return float(text) if set(text) & set(".eE") else int(text[:_LONGEST_INTEGER])
+    return float(text) if len(text) > _LONGEST_INTEGER or set(text) & set(".eE") else int(text)
