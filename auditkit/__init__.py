@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "auditkit.export": ("export_audit_run", "export_multiple_runs", "export_results"),
+    "auditkit.filters": ("Filter",),
     "auditkit.load": (
         "list_available_runs",
         "load_failures",
@@ -23,6 +24,7 @@ _HOMES = {
     ),
     "auditkit.receipts": ("BatchFailure", "BatchResult", "ExportReceipt"),
     "auditkit.run": ("AuditRun",),
+    "auditkit.search": ("find_results",),
     "auditkit.shelf": ("ExportStats", "cleanup_old_exports", "get_export_stats"),
     "auditkit.sources": ("Source", "open_source"),
 }
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from auditkit.export import export_audit_run as export_audit_run
     from auditkit.export import export_multiple_runs as export_multiple_runs
     from auditkit.export import export_results as export_results
+    from auditkit.filters import Filter as Filter
     from auditkit.load import list_available_runs as list_available_runs
     from auditkit.load import load_failures as load_failures
     from auditkit.load import load_results as load_results
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from auditkit.receipts import BatchResult as BatchResult
     from auditkit.receipts import ExportReceipt as ExportReceipt
     from auditkit.run import AuditRun as AuditRun
+    from auditkit.search import find_results as find_results
     from auditkit.shelf import ExportStats as ExportStats
     from auditkit.shelf import cleanup_old_exports as cleanup_old_exports
     from auditkit.shelf import get_export_stats as get_export_stats

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditkit.errors import AuditkitError, BatchError, InvalidOptionError
+from auditkit.filters import Filter
 from auditkit.formats.base import Compression, WriteOptions
 from auditkit.naming import check_run_id
 from auditkit.orders import Order
@@ -175,6 +176,7 @@ def export_results(
     format: str,
     *,
     name: str,
+    filter: Filter | None = None,
     source: Any = None,
     output_dir: str | os.PathLike[str] = "exports",
     include_metadata: bool = True,
@@ -197,6 +199,9 @@ def export_results(
         With the columns run_id and position, each row once.
     name : str
         What the selection is called in the file name `audit-results-{name}-{date}`.
+    filter : Filter, optional
+        Write those of the rows that it asks for, by their values as recorded. Where the frame names
+        every result of its runs, the receipt says that the filter chose the rows.
 
     The other parameters are those of `export_audit_run`.
 
@@ -217,6 +222,12 @@ def export_results(
     ... )
     >>> f"{receipt.rows} of {receipt.rows_total}"
     '23 of 1580'
+    >>> large = ak.Filter(deviation=(40, None), deviation_type="critical")
+    >>> receipt = ak.export_results(
+    ...     results, "csv", name="large", filter=large, source="sample_data/runs", output_dir=folder
+    ... )
+    >>> receipt.filter
+    Filter(deviation=(40, None), deviation_type=('critical',))
     """
     options = WriteOptions(
         include_metadata=include_metadata,
@@ -233,7 +244,7 @@ def export_results(
         if isinstance(run, Exception):
             raise run
         runs.append(run)
-    return order.export_selection(runs, places, name)
+    return order.export_selection(runs, places, name, filter or Filter())
 
 
 def _opened(run_id: str, source: Any) -> AuditRun:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditkit.errors import Failure, FailureList
+from auditkit.errors import Failure, FailureList, InvalidOptionError
 from auditkit.rules import broken_rows, broken_rule, utc
 from auditkit.schema import (
     EXTRA,
@@ -107,6 +107,31 @@ def batches_of(results: pd.DataFrame) -> list[pa.RecordBatch]:
     return batches
 
 
+def comparable(field: Field, results: pd.DataFrame) -> pa.Array:
+    """A column of a results frame as Arrow values that can be compared: text, numbers or instants.
+
+    Raises
+    ------
+    InvalidOptionError
+        If it is not there, or of another type.
+    """
+    if list(results.columns).count(field.column) != 1:
+        raise InvalidOptionError(f"The frame needs one column {field.column}. Take it from load_results.")
+    series = results[field.column]
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return _converted(field, series)
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.as_unit("us")
+    array = pa.array(series, from_pandas=True)
+    fits = {"text": _is_text, "category": _is_text, "timestamp": pa.types.is_timestamp}
+    if not fits.get(field.kind, _is_number)(array.type):
+        raise InvalidOptionError(
+            f"The column {field.column} of the frame holds {series.dtype} values, where a {field.kind} "
+            "belongs. Take it from load_results."
+        )
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
 def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
     """One row a finding: rule, where, recorded, recomputed, severity (ordered category)."""
     rows = list(findings)
@@ -146,7 +171,7 @@ def _converted(field: Field, series: pd.Series) -> pa.Array:
     if series.dtype == object and any(isinstance(value, bool) for value in series):
         raise pa.ArrowTypeError(f"booleans for {field.column}")
     array = pa.array(series, from_pandas=True)
-    wanted = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
+    wanted = _is_number(array.type)
     if (field.kind == "number" and not wanted) or (field.kind != "number" and not _is_text(array.type)):
         raise pa.ArrowTypeError(f"{array.type} for {field.column}")
     column = array.cast(arrow_type(field))
@@ -162,6 +187,10 @@ def _extra_column(results: pd.DataFrame, failures: FailureList) -> pa.Array:
             failures.add(Failure("the frame", None, None, EXTRA, repr(text), rule))
             return pa.nulls(len(texts), pa.string())
     return pa.array(texts, pa.string())
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.errors import InvalidOptionError
+from auditkit.filters import Filter
 from auditkit.formats import get_format
 from auditkit.formats.base import COMPRESSION_SUFFIXES, SelectionFormat, Sink, WriteOptions
 from auditkit.naming import run_file_name, selection_file_name
 from auditkit.publish import Draft, IfExists, Published, publish
 from auditkit.receipts import ExportReceipt
 from auditkit.run import AuditRun, Batches, HeaderChanged
-from auditkit.selection import Rows, picked_rows
+from auditkit.selection import Rows, matching, picked_rows
 
 _ROWS_CHOSEN = "rows chosen by run_id and position"
 
@@ -29,9 +30,10 @@ log.addHandler(logging.NullHandler())  # a library says nothing unless it is ask
 
 @dataclass
 class Tally:
-    """How many results were read, and how many of them written."""
+    """How many results were read, how many of them were named, and how many written."""
 
     total: int = 0
+    named: int = 0
     picked: int | None = None
 
     @property
@@ -82,22 +84,24 @@ class Order:
         return outcomes
 
     def export_selection(
-        self, runs: Sequence[AuditRun], places: Mapping[str, Rows], name: str
+        self, runs: Sequence[AuditRun], places: Mapping[str, Rows], name: str, filter: Filter
     ) -> ExportReceipt:
-        """One file with the chosen rows of some runs."""
+        """One file with the chosen rows of some runs, those of them that the filter asks for."""
         started = time.perf_counter()
         tallies = [Tally() for _ in runs]
-        chosen = [_tallied(run, places[run.id], tally) for run, tally in zip(runs, tallies, strict=True)]
+        chosen = [
+            _chosen(run, places[run.id], filter, tally) for run, tally in zip(runs, tallies, strict=True)
+        ]
         write = partial(self._write_selection, chosen)
         draft = self._draft(selection_file_name(name, self._suffix), write)
         (outcome,) = publish([draft], if_exists=self._if_exists)
         if isinstance(outcome, HeaderChanged):
             changed = outcome.run  # under the same id: a source lets none change it
             again = [changed if run.id == changed.id else run for run in runs]
-            return self.export_selection(again, places, name)
+            return self.export_selection(again, places, name, filter)
         if isinstance(outcome, Exception):
             raise outcome
-        return self._receipt(outcome, runs, tallies, started, _ROWS_CHOSEN)
+        return self._receipt(outcome, runs, tallies, started, _how_chosen(filter, tallies))
 
     def _warn_of_absent(self, run: AuditRun) -> None:
         if run.absent_fields and self._format.name == "json" and not self._options.flatten_results:
@@ -126,7 +130,7 @@ class Order:
         runs: Sequence[AuditRun],
         tallies: Sequence[Tally],
         started: float,
-        filter: str | None = None,
+        filter: Filter | str | None = None,
     ) -> ExportReceipt:
         receipt = ExportReceipt(
             path=published.path,
@@ -156,7 +160,22 @@ def _counted(run: AuditRun, tally: Tally) -> Batches:
         tally.picked, tally.total = tally.total, run.whole_rows
 
 
-def _tallied(run: AuditRun, rows: Rows, tally: Tally) -> AuditRun:
-    counted = dataclasses.replace(run, batches=partial(_counted, run, tally))
-    tally.picked = len(rows.positions)
-    return picked_rows(counted, rows)
+def _chosen(run: AuditRun, rows: Rows, filter: Filter, tally: Tally) -> AuditRun:
+    """The rows of a run that are named and asked for; `positions` are all that are named."""
+    named = picked_rows(dataclasses.replace(run, batches=partial(_counted, run, tally)), rows)
+    tally.named = len(rows.positions)
+    return dataclasses.replace(named, batches=partial(_asked_for, named, filter, tally))
+
+
+def _asked_for(run: AuditRun, filter: Filter, tally: Tally) -> Batches:
+    tally.picked = 0
+    for batch in matching(run, filter):
+        tally.picked += len(batch)
+        yield batch
+
+
+def _how_chosen(filter: Filter, tallies: Sequence[Tally]) -> Filter | str:
+    if not filter:
+        return _ROWS_CHOSEN
+    whole = all(tally.named == tally.total for tally in tallies)
+    return filter if whole else f"{_ROWS_CHOSEN}, of them {filter!r}"

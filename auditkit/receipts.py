@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from auditkit.filters import Filter
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReceipt(os.PathLike[str]):
@@ -24,8 +26,8 @@ class ExportReceipt(os.PathLike[str]):
         Of the file as it stands on disk, 64 hexadecimal digits.
     options : dict
         How it was written: the options that differ from their defaults.
-    filter : str or None
-        Which results were chosen, where not all were.
+    filter : Filter, str or None
+        Which results were chosen, where not all were: the filter that chose them, or words.
     absent_fields : tuple of str
         Frame columns that the input could not carry, and that are therefore blank or left out.
     log_head : str or None
@@ -44,7 +46,7 @@ class ExportReceipt(os.PathLike[str]):
     bytes: int
     sha256: str
     options: dict[str, Any] = field(hash=False)
-    filter: str | None = None
+    filter: Filter | str | None = None
     absent_fields: tuple[str, ...] = ()
     log_head: str | None = field(default=None, repr=False, compare=False)
     seconds: float = field(repr=False, compare=False)

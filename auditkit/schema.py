@@ -158,6 +158,9 @@ RUN_FIELDS = (
     ),
 )
 
+DIFFERENCE = Field(key="difference", column="difference", kind="number", label="Difference")
+"""User score - AI score, points, signed: derived, so no format holds it."""
+
 RESULTS_KEY = "results"
 RESULT_KEYS = frozenset(field.key for field in RESULT_FIELDS)
 RUN_KEYS = frozenset(field.key for field in RUN_FIELDS)

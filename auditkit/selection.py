@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from auditkit.errors import InvalidOptionError
+from auditkit.filters import Filter
 from auditkit.run import AuditRun, Batches, pick
 from auditkit.schema import POSITION, RUN_ID
 
@@ -84,6 +85,22 @@ def _confirmed(run: AuditRun, rows: Rows) -> Batches:
                     )
         start += len(batch)
         yield batch
+
+
+def matching(run: AuditRun, filter: Filter) -> Batches:
+    """The batches of a selection reduced to the rows that a filter asks for, by their values as recorded."""
+    import pyarrow as pa
+
+    start = 0
+    for batch in run.batches():
+        if filter:
+            places = pa.array(run.positions[start : start + len(batch)])  # type: ignore[index]
+            names = pa.repeat(pa.scalar(run.id), len(batch))
+            labelled = batch.append_column(RUN_ID, names).append_column(POSITION, places)
+            yield batch.filter(pa.array(filter.mask(labelled)))
+        else:
+            yield batch
+        start += len(batch)
 
 
 def _is_position(value: Any) -> bool:

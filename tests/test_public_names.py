@@ -31,10 +31,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # DESIGN §5, as far as issue 2 goes: verify_exports, the log and the evidence come later
 FUNCTIONS = (
-    "cleanup_old_exports", "export_audit_run", "export_multiple_runs", "export_results", "get_export_stats",
+    "cleanup_old_exports", "export_audit_run", "export_multiple_runs", "export_results", "find_results",
+    "get_export_stats",
     "list_available_runs", "load_failures", "load_results", "load_run", "load_runs", "open_source",
 )  # fmt: skip
-CLASSES = ("AuditRun", "BatchFailure", "BatchResult", "ExportReceipt", "ExportStats", "Source")
+CLASSES = ("AuditRun", "BatchFailure", "BatchResult", "ExportReceipt", "ExportStats", "Filter", "Source")
 
 # DESIGN §5: the errors, and the builtin that a caller would expect
 ERRORS = {

@@ -1,4 +1,4 @@
-"""The command `auditkit`: list, show, export, stats, clean."""
+"""The command `auditkit`: list, find, show, export, stats, clean."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from auditkit import __version__
 from auditkit.cli.exporting import export
 from auditkit.cli.folder import clean, stats
-from auditkit.cli.looking import list_runs, show
+from auditkit.cli.looking import find_results, list_runs, show
 from auditkit.cli.options import in_words
 from auditkit.cli.startup import quick_start
 from auditkit.errors import (
@@ -35,7 +35,7 @@ def auditkit() -> None:
     """
 
 
-for _command in (list_runs, show, export, stats, clean):
+for _command in (list_runs, find_results, show, export, stats, clean):
     auditkit.add_command(_command)
 
 

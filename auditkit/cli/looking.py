@@ -1,4 +1,4 @@
-"""`auditkit list` and `auditkit show`: what a source holds."""
+"""`auditkit list`, `auditkit find` and `auditkit show`: what a source holds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ from auditkit.schema import ACTIONS, DEVIATION_TYPES, RUN_FIELDS
 from auditkit.sources import open_source
 
 _SHOWN_FINDINGS = 20
+_FOUND = {
+    "run": "run_id",
+    "row": "position",
+    "submission": "submission_id",
+    "user": "user_id",
+    "user score": "user_score",
+    "AI score": "ai_score",
+    "type": "deviation_type",
+    "action taken": "action_taken",
+    "timestamp": "timestamp",
+}
 ALL_FAILED, SOME_FAILED = 1, 3
 
 
@@ -40,6 +51,30 @@ def list_runs(context: click.Context, source: str | None, as_json: bool) -> None
         click.echo(f"Error: {visible(failure)}", err=True)
     if listing.failures:
         context.exit(SOME_FAILED if listing.headers else ALL_FAILED)
+
+
+@click.command("find")
+@click.argument("text", metavar="ID")
+@source_option
+@json_option
+@click.pass_context
+def find_results(context: click.Context, text: str, source: str | None, as_json: bool) -> None:
+    """Find a submission or a user: in which runs, which rows."""
+    from auditkit.search import found_rows, search
+
+    place = open_source(source)
+    found, failures = search(text, place)
+    rows = list(found_rows(found))
+    if as_json:
+        echo_json(rows)
+    elif rows:
+        echo_table(list(_FOUND), [[row[column] for column in _FOUND.values()] for row in rows])
+    elif not failures:
+        click.echo(f"No submission and no user {visible(text)} in {place.location}.")
+    for failure in failures.rows:
+        click.echo(f"Error: {visible(failure)}", err=True)
+    if failures:
+        context.exit(SOME_FAILED if found else ALL_FAILED)
 
 
 @click.command()
