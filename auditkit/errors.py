@@ -39,6 +39,17 @@ class ExportExistsError(AuditkitError, FileExistsError):
     """A file of that name with other bytes exists, and `if_exists="error"` was asked for."""
 
 
+class MissingExtraError(AuditkitError, ImportError):
+    """A part of auditkit that is installed on demand is asked for, and is not installed."""
+
+
+def in_words(error: Exception) -> str:
+    """An error as one line: what is wrong and where."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
+
+
 class Failure(NamedTuple):
     """One place where input breaks the table of fields."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _TABLE = "border-collapse:collapse;color:inherit;background:transparent"
 _NAME = "text-align:left;padding:2px 16px 2px 0;font-weight:600;white-space:nowrap;vertical-align:top"
 _VALUE = "text-align:left;padding:2px 0;overflow-wrap:anywhere;white-space:pre-wrap"
+_CELL = "text-align:left;padding:2px 16px 2px 0;max-width:24em;overflow-wrap:anywhere;vertical-align:top"
 _TITLE = "text-align:left;padding:0 0 6px 0;font-weight:600;caption-side:top;color:inherit"
 
 
@@ -65,6 +66,25 @@ def batch_html(batch: BatchResult) -> str:
     facts += [(failure.run_id, f"not exported: {failure.error}") for failure in batch.failures]
     count = len(batch.receipts)
     return _table(f"{count} of {len(facts)} runs exported", facts)
+
+
+def rows_html(
+    title: str, labels: Sequence[str], rows: Sequence[Sequence[str | None]], note: str | None = None
+) -> str:
+    """Rows under labels, missing values as a dash, and a line below."""
+    head = "".join(f'<th scope="col" style="{_NAME}">{escape(label)}</th>' for label in labels)
+    body = "".join(
+        f'<tr style="background:transparent">{"".join(f"<td style={_CELL!r}>{_cell(c)}</td>" for c in row)}</tr>'
+        for row in rows
+    )
+    foot = f'<p style="margin:4px 0">{escape(note)}</p>' if note else ""
+    caption = f'<caption style="{_TITLE}">{escape(title)}</caption>'
+    table = f'<table style="{_TABLE}">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div style="overflow-x:auto">{table}{foot}</div>'
+
+
+def _cell(text: str | None) -> str:
+    return "–" if text is None else escape(text)
 
 
 def _points(value: float | None) -> str | None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from auditkit import errors
+
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What would move the cursor, or turn the direction of the rest of the line."""
 
@@ -51,10 +53,8 @@ def visible(cell: Any) -> str:
 
 
 def in_words(error: Exception) -> str:
-    """An error as one line: what is wrong and where."""
-    if isinstance(error, OSError) and error.strerror:
-        return visible(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
-    return _UNSAFE.sub("�", str(error))
+    """An error as one line that leaves the terminal as it is."""
+    return visible(errors.in_words(error))
 
 
 def _plain(value: Any) -> Any:
