@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from auditkit.errors import InvalidOptionError
@@ -17,9 +19,13 @@ from auditkit.schema import Field
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DAY_MICROSECONDS = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = timedelta(days=1, microseconds=-1)
+"""From the first microsecond of a day to its last one."""
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBERS = ("number", "count")
+_EXACT = 2**53
+"""Up to here every whole number is a double."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,14 @@ class Range:
         low, high = (None if end is None else f"{end:.15g}" for end in self.value)
         return _range_words(low, high)
 
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The ends as they are compared."""
+        return self.low, self.high
+
     def holds(self, column: pa.Array) -> pa.Array:
         """Which values lie in it."""
-        return _between(column, self.low, self.high)
+        return _between(column, *self.bounds)
 
 
 @dataclass(frozen=True)
@@ -62,15 +73,18 @@ class Period:
         """As people say it."""
         return _range_words(self.start, self.end)
 
+    @property
+    def bounds(self) -> tuple[int | None, int | None]:
+        """The ends as they are compared: microseconds since 1970, a day from its first to its last."""
+        low = None if self.start is None else _microseconds(self.start)
+        high = None if self.end is None else _microseconds(self.end, last=True)
+        return low, high
+
     def holds(self, column: pa.Array) -> pa.Array:
         """Which instants, in microseconds, lie in it."""
         import pyarrow as pa
 
-        low = None if self.start is None else _microseconds(self.start)
-        high = None if self.end is None else _microseconds(self.end)
-        if high is not None and _is_day(self.end):
-            high += _DAY_MICROSECONDS - 1
-        return _between(column.cast(pa.int64()), low, high)
+        return _between(column.cast(pa.int64()), *self.bounds)
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,8 @@ class OneOf:
     @property
     def words(self) -> str:
         """As people say it."""
-        return " or ".join("missing" if value is None else value or "empty" for value in self.values)
+        words = ("missing" if value is None else value or "empty" for value in self.values)
+        return " or ".join(words) or "no value"
 
     def holds(self, column: pa.Array) -> pa.Array:
         """Which values are among them."""
@@ -147,9 +162,9 @@ def conditions_of(fields: Mapping[str, Field], given: Mapping[str, Any]) -> dict
 
 def _condition(field: Field, value: Any) -> Condition:
     if field.kind in _NUMBERS:
-        return Range(*(_number(field, end) for end in _ends(field, value)))
+        return _in_order(field, Range(*(_number(field, end) for end in _ends(field, value))))
     if field.kind == "timestamp":
-        return Period(*(_instant(field, end) for end in _ends(field, value)))
+        return _in_order(field, Period(*(_instant(field, end) for end in _ends(field, value))))
     if isinstance(value, str) and field.kind == "text":
         if not value:
             raise InvalidOptionError(f"{field.column}='' asks for nothing. Give a text, or ('',) for empty.")
@@ -158,28 +173,39 @@ def _condition(field: Field, value: Any) -> Condition:
 
 
 def _ends(field: Field, value: Any) -> tuple[Any, Any]:
-    ends = () if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
-    if len(ends) != 2 or ends == (None, None):
+    unordered = isinstance(value, str | bytes | Set | Mapping) or not isinstance(value, Iterable)
+    ends = () if unordered else tuple(value)
+    if len(ends) != 2 or all(end is None for end in ends):
         raise InvalidOptionError(
             f"{field.column}={value!r} is no range. Give (low, high); None leaves one end open."
         )
     return ends
 
 
+def _in_order(field: Field, asked: Range | Period) -> Range | Period:
+    low, high = asked.bounds
+    if low is not None and high is not None and low > high:
+        raise InvalidOptionError(f"{field.column}={asked.value!r} ends before it begins. Give (low, high).")
+    return asked
+
+
 def _number(field: Field, end: Any) -> float | None:
     if end is None:
         return None
-    if isinstance(end, bool) or not isinstance(end, numbers.Real) or not math.isfinite(end):
+    number = math.nan
+    if isinstance(end, numbers.Real) and not isinstance(end, bool):
+        with suppress(OverflowError):
+            number = float(end)
+    if not math.isfinite(number):
         raise InvalidOptionError(f"{end!r} is no number to compare {field.column} with. Give a finite one.")
-    number = float(end)
-    return int(number) if number.is_integer() else number
+    return int(number) if number.is_integer() and abs(number) < _EXACT else number
 
 
 def _instant(field: Field, end: Any) -> str | None:
     if end is None:
         return None
     text = str(end) if isinstance(end, str) else _as_text(end)
-    if text is None or (not _is_day(text) and broken_rule(field, text)):
+    if text is None or not _is_time(field, text):
         raise InvalidOptionError(
             f"{end!r} is no time to compare {field.column} with. "
             "Give a day as YYYY-MM-DD, or an instant as YYYY-MM-DDThh:mm:ssZ."
@@ -189,28 +215,31 @@ def _instant(field: Field, end: Any) -> str | None:
 
 def _as_text(end: Any) -> str | None:
     """A day or an instant of Python or pandas as text; None if it is neither."""
-    if isinstance(end, datetime):
+    if not isinstance(end, datetime):
+        return end.isoformat() if isinstance(end, date) else None
+    with suppress(OverflowError):
         return None if end.tzinfo is None else end.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return end.isoformat() if isinstance(end, date) else None
+    return None
 
 
 def _values(field: Field, value: Any) -> tuple[str | None, ...]:
-    values = set(value) if isinstance(value, Iterable) else {value}
-    for one in values - {None}:
-        if not isinstance(one, str) or (field.allowed and one not in field.allowed):
+    values = list(value) if isinstance(value, Iterable) and not isinstance(value, bytes) else [value]
+    for one in values:
+        if one is not None and (not isinstance(one, str) or (field.allowed and one not in field.allowed)):
             allowed = f"one of {', '.join(field.allowed)}" if field.allowed else "a text"
             raise InvalidOptionError(f"{one!r} is no value of {field.column}. Give {allowed}, or None.")
-    order = field.allowed or sorted(_text(field, one) for one in values if one is not None)
-    missing = (None,) if None in values else ()
-    return (*(one for one in order if one in values), *missing)
+    texts = {_text(field, one) for one in values if one is not None}
+    order = field.allowed or sorted(texts)
+    return (*(one for one in order if one in texts), *([None] if None in values else []))
 
 
 def _text(field: Field, value: str) -> str:
     try:
-        value.encode()
+        return value.encode().decode()  # of numpy's kind of text, too, a plain one
     except UnicodeEncodeError:
-        raise InvalidOptionError(f"{value!r} is no text that {field.column} can hold.") from None
-    return value
+        raise InvalidOptionError(
+            f"{value!r} is no text that {field.column} can hold: it has a lone surrogate. Give another one."
+        ) from None
 
 
 def _between(column: pa.Array, low: float | None, high: float | None) -> pa.Array:
@@ -228,16 +257,19 @@ def _range_words(low: str | None, high: str | None) -> str:
     return f"{low} or more" if high is None else f"{low} to {high}"
 
 
-def _is_day(text: Any) -> bool:
-    try:
-        return len(text) == len("2024-01-15") and bool(date.fromisoformat(text))
-    except ValueError:
-        return False
+def _is_day(text: str) -> bool:
+    return _DAY.fullmatch(text) is not None
 
 
-def _microseconds(text: str) -> int:
+def _is_time(field: Field, text: str) -> bool:
+    instant = f"{text}T00:00:00Z" if _is_day(text) else text
+    return broken_rule(field, instant) is None and not text.startswith("0000")  # Python has no year 0
+
+
+def _microseconds(text: str, last: bool = False) -> int:
+    """The microsecond of an instant since 1970, or the first or last one of a day."""
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
-    since = instant - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    since = instant - _EPOCH + (_LAST if last and _is_day(text) else timedelta())
+    return since // timedelta(microseconds=1)

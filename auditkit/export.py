@@ -237,6 +237,10 @@ def export_results(
         compression=compression,
     )
     order = Order(format, options, output_dir, if_exists)
+    if filter is not None and not isinstance(filter, Filter):
+        raise InvalidOptionError(
+            f"filter={filter!r} is no Filter. Make one: ak.Filter(deviation=(40, None))."
+        )
     places = rows_named(results)
     opened = open_source(source).open(list(places)) if places else []
     runs = []

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from auditkit.conditions import Condition, conditions_of
+from auditkit.errors import InvalidOptionError
 from auditkit.rules import utc
-from auditkit.schema import DIFFERENCE, POSITION, RESULT_FIELDS, RUN_ID, Field
+from auditkit.schema import DIFFERENCE, POSITION, RESULT_FIELDS, RUN_ID, Field, arrow_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,22 +120,56 @@ class Filter:
 
         holds = np.ones(len(results), dtype=bool)
         for name, asked in self.conditions:
-            held = asked.holds(_column(results, FILTER_FIELDS[name]))
+            held = asked.holds(column_of(results, FILTER_FIELDS[name]))
             holds &= pc.fill_null(held, False).to_numpy(zero_copy_only=False)
         return holds
 
 
-def _column(results: pd.DataFrame | pa.RecordBatch, field: Field) -> pa.Array:
-    """A column as Arrow values that can be compared: text, numbers, instants."""
+def column_of(results: pd.DataFrame | pa.RecordBatch, field: Field) -> pa.Array:
+    """A column as Arrow values that can be compared: text, numbers, instants in microseconds.
+
+    Raises
+    ------
+    InvalidOptionError
+        If it is not there, or not of its type.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if field == DIFFERENCE:
-        user, ai = (_column(results, FILTER_FIELDS[name]) for name in ("user_score", "ai_score"))
+        user, ai = (column_of(results, FILTER_FIELDS[name]) for name in ("user_score", "ai_score"))
         return pc.subtract(user, ai)
-    if not isinstance(results, pa.RecordBatch):
-        from auditkit.frames import comparable
+    if isinstance(results, pa.RecordBatch):
+        return _of_batch(results, field)
+    from auditkit.frames import comparable
 
-        return comparable(field, results)
-    column = results.column(field.column)
+    try:
+        return _compared(field, comparable(field, results))
+    except (pa.ArrowException, UnicodeEncodeError):
+        raise InvalidOptionError(
+            f"The column {field.column} of the frame holds a value that is no {field.kind}. "
+            "Take it from load_results."
+        ) from None
+
+
+def _of_batch(batch: pa.RecordBatch, field: Field) -> pa.Array:
+    if field.column not in batch.schema.names:
+        raise InvalidOptionError(f"The batch needs a column {field.column}. Put it beside the others.")
+    column = batch.column(field.column)
     return utc(column) if field.kind == "timestamp" else column
+
+
+def _compared(field: Field, column: pa.Array) -> pa.Array:
+    """A column of a frame in the type that a batch has: others may wrap, or count in other units."""
+    import pyarrow as pa
+
+    if field.kind == "timestamp":
+        if not pa.types.is_timestamp(column.type) or column.type.tz is None:
+            raise InvalidOptionError(
+                f"The column {field.column} of the frame holds no instants in a time zone. "
+                "Take it from load_results."
+            )
+        return column.cast(pa.timestamp("us", "UTC"), safe=False)
+    if field.kind in ("number", "count"):
+        return column.cast(arrow_type(field), safe=field.kind == "count")
+    return column.cast(pa.string()) if pa.types.is_null(column.type) else column

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from auditkit.errors import FailureList, InvalidOptionError, InvalidRunError
 from auditkit.load import OnError
+from auditkit.rules import broken_rule
 from auditkit.run import AuditRun, HeaderChanged
+from auditkit.schema import RESULT_FIELDS
 from auditkit.sources import open_source
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEARCHED = ("submission_id", "user_id")
+_SEARCHED_FIELD = next(field for field in RESULT_FIELDS if field.column == SEARCHED[0])
 
 Found = tuple[str, "np.ndarray", list["pa.RecordBatch"]]
 """Run id, positions of the rows, and their batches."""
@@ -52,9 +55,9 @@ def find_results(text: str, *, source: Any = None, on_error: OnError = "raise") 
     """
     from auditkit.frames import results_frame
 
-    found, failures = search(text, source)
     if on_error not in ("raise", "skip"):
         raise InvalidOptionError(f"on_error={on_error!r} is neither 'raise' nor 'skip'. Give one of them.")
+    found, failures = search(text, source)
     if on_error == "raise":
         failures.raise_if_any()
     return results_frame(found)
@@ -62,7 +65,7 @@ def find_results(text: str, *, source: Any = None, on_error: OnError = "raise") 
 
 def search(text: str, source: Any = None) -> tuple[list[Found], FailureList]:
     """What was found, run by run, and the failures of the runs that could not be searched."""
-    if not isinstance(text, str) or not text:
+    if broken_rule(_SEARCHED_FIELD, text) or not text:
         raise InvalidOptionError(f"{text!r} is no id to look for. Give a submission id or a user id.")
     found = []
     failures = FailureList()

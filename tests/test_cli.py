@@ -26,7 +26,7 @@ SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
 RUN_001 = json.loads((SAMPLES / "run-001.json").read_bytes())
 CSV = f"audit-run-run-001-{DAY}.csv"
 DONE, FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
-COMMANDS = ("list", "show", "export", "stats", "clean")
+COMMANDS = ("list", "find", "show", "export", "stats", "clean")
 
 # C0 without tab and line feed, DEL, C1, and what turns the direction of a line
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -177,6 +177,11 @@ WRONG_CALLS: list[tuple[list[str], int, str]] = [
     (["show", "run-01", "--source", str(SAMPLES)], FAILED, "Did you mean 'run-001'"),
     (["show", "--source", str(SAMPLES)], WRONG_USAGE, "RUN_ID"),
     (["list"], WRONG_USAGE, "AUDITKIT_SOURCE"),
+    (["find", "sub-001"], WRONG_USAGE, "AUDITKIT_SOURCE"),
+    (["find", "--source", str(SAMPLES)], WRONG_USAGE, "ID"),
+    (["find", "", "--source", str(SAMPLES)], WRONG_USAGE, "no id to look for"),
+    (["find", "sub-001", "sub-002", "--source", str(SAMPLES)], WRONG_USAGE, "sub-002"),
+    (["find", "sub-001", "--source", "no/such/folder"], FAILED, "no/such/folder"),
     (["exprot"], WRONG_USAGE, "exprot"),
     (["clean", "--days-old=soon"], WRONG_USAGE, "soon"),
     (["clean", "--days-old=-1"], WRONG_USAGE, "-1"),
@@ -333,6 +338,105 @@ def test_list_and_show_tell_what_a_source_holds(tmp_path: Path) -> None:
     assert len(large.stdout.splitlines()) < 60  # the findings of a large run do not flood the screen
 
 
+def test_find_tells_in_which_rows_a_submission_or_a_user_stands(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    first = [a_result(0), a_result(1, userId="user-x", actionTaken=None, userScore=1234.5), a_result(2)]
+    later = [a_result(number) for number in range(1500)]
+    later[1499] |= {"submissionId": "user-x", "userId": "someone", "attempt": 2}
+    saved(folder / "1.json", dumped(a_run(first, id="z")))
+    saved(folder / "2.json", dumped(a_run(later, id="a")))
+    user, submission, as_json, number = auditkit_calls(
+        ["find", "user-x"],
+        ["find", "sub-1498"],
+        ["find", "user-x", "--json"],
+        ["find", "1498"],
+        cwd=tmp_path,
+        source=folder,
+    )
+    for done in (user, submission, as_json, number):
+        assert (done.returncode, done.stderr) == (DONE, "")
+    moment = "2024-01-15T10:15:00Z"
+    header = [
+        "run",
+        "row",
+        "submission",
+        "user",
+        "user score",
+        "AI score",
+        "type",
+        "action taken",
+        "timestamp",
+    ]
+    assert table(user.stdout) == [
+        header,
+        ["z", "1", "sub-001", "user-x", "1,234.5", "78.0", "minor", "-", moment],
+        ["a", "1,499", "user-x", "someone", "85.0", "78.0", "minor", "allow", moment],
+    ]
+    assert table(submission.stdout)[1:] == [
+        ["a", "1,498", "sub-1498", "user-1498", "85.0", "78.0", "minor", "allow", moment]
+    ]
+    rows = json.loads(as_json.stdout)
+    assert [(row["run_id"], row["position"], row["submission_id"], row["user_id"]) for row in rows] == [
+        ("z", 1, "sub-001", "user-x"),
+        ("a", 1499, "user-x", "someone"),
+    ]
+    assert [(row["user_score"], row["action_taken"], row["notes"]) for row in rows] == [
+        (1234.5, None, "Code quality exceeds AI assessment"),
+        (85.0, "allow", "Code quality exceeds AI assessment"),
+    ]
+    assert [row["extra"] for row in rows] == [None, '{"attempt":2}']
+    assert number.stdout == f"No submission and no user 1498 in {folder}.\n"
+
+
+def test_find_that_finds_nothing_says_so_and_is_no_failure(tmp_path: Path) -> None:
+    words, as_json, dashed, hostile = auditkit_calls(
+        ["find", "sub-00"],
+        ["find", "sub-00", "--json"],
+        ["find", "--", "--json"],
+        ["find", "\x1b[2J\u202esub"],
+        cwd=tmp_path,
+        source=SAMPLES,
+    )
+    assert [done.returncode for done in (words, as_json, dashed, hostile)] == [DONE] * 4
+    assert words.stdout == f"No submission and no user sub-00 in {SAMPLES}.\n"
+    assert json.loads(as_json.stdout) == []
+    assert dashed.stdout == f"No submission and no user --json in {SAMPLES}.\n"
+    assert hostile.stdout == f"No submission and no user \ufffd[2J\ufffdsub in {SAMPLES}.\n"
+    assert (words.stderr, as_json.stderr, dashed.stderr) == ("", "", "")
+
+
+def test_find_tells_what_it_could_not_look_into(tmp_path: Path, mixed: Path) -> None:
+    found, as_json, nothing, nothing_json = auditkit_calls(
+        ["find", "sub-001"],
+        ["find", "sub-001", "--json"],
+        ["find", "nobody"],
+        ["find", "nobody", "--json"],
+        cwd=tmp_path,
+        source=mixed,
+    )
+    assert [done.returncode for done in (found, as_json)] == [SOME_FAILED] * 2
+    assert [row[:3] for row in table(found.stdout)[1:]] == [["good", "1", "sub-001"]]
+    assert [row["run_id"] for row in json.loads(as_json.stdout)] == ["good"]
+    # whether it stands in what could not be read nobody knows, so nothing is said of that
+    assert [(done.returncode, done.stdout) for done in (nothing, nothing_json)] == [
+        (FAILED, ""),
+        (FAILED, "[]\n"),
+    ]
+    for done in (found, as_json, nothing, nothing_json):
+        lines = done.stderr.splitlines()
+        assert all(line.startswith("Error: ") for line in lines)
+        named = [re.search(r"(\w+)\.(?:json|csv)", line) for line in lines]
+        assert {match and match[1] for match in named} == {"wrong", "truncated", "binary", "empty", "damaged"}
+
+
+@linux
+def test_an_id_that_is_no_text_is_wrong_usage(tmp_path: Path) -> None:
+    done = auditkit("find", os.fsdecode(b"sub-\xff"), cwd=tmp_path, source=SAMPLES)
+    assert (done.returncode, done.stdout) == (WRONG_USAGE, "")
+    assert "no id to look for" in done.stderr
+
+
 def test_a_hostile_run_leaves_the_terminal_alone(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     folder.mkdir()
@@ -351,9 +455,12 @@ def test_a_hostile_run_leaves_the_terminal_alone(tmp_path: Path) -> None:
         ["show", "a\u202eb"],
         ["show", "e"],
         ["show", "nothing"],
+        ["find", HOSTILE],
         ["export", "a\u202eb", "c\u2066d", "e", "f", "--format=csv"],
     ]
-    for done in auditkit_calls(*calls, cwd=tmp_path, source=folder):
+    results = auditkit_calls(*calls, cwd=tmp_path, source=folder)
+    assert "a\ufffdb" in results[calls.index(["find", HOSTILE])].stdout
+    for done in results:
         call, printed = done.args, done.stdout + done.stderr
         assert UNSAFE.findall(printed) == [], call
         assert not any(line.startswith("Error: forged") for line in printed.splitlines()), call
@@ -514,6 +621,9 @@ def test_an_export_by_the_command_imports_no_pandas_and_leaves_it_to_be_imported
             ["export", "nothing", "--format=csv"],
             ["list"],
             ["show", "run-004"],
+            ["find", "user-1286"],
+            ["find", "user-1286", "--json"],
+            ["find", "nobody"],
             ["stats"],
             ["clean"],
         ):
@@ -530,4 +640,4 @@ def test_an_export_by_the_command_imports_no_pandas_and_leaves_it_to_be_imported
     """
     done = python("-c", textwrap.dedent(script), cwd=tmp_path, env={"AUDITKIT_SOURCE": str(SAMPLES)})
     assert done.returncode == DONE, done.stderr
-    assert done.stderr.splitlines()[-1] == "[0, 0, 0, 0, 0, 1, 0, 0, 0, 0] []"
+    assert done.stderr.splitlines()[-1] == "[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0] []"

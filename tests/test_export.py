@@ -23,11 +23,23 @@ import pyarrow as pa
 import pytest
 import reference_exporter as reference
 from children import DAY, python, succeed
-from records import a_result, a_run, dumped, found, load_one, meaning, meanings, saved, without
+from records import (
+    a_result,
+    a_run,
+    dumped,
+    found,
+    hidden_document,
+    load_one,
+    meaning,
+    meanings,
+    saved,
+    without,
+)
 from third_party import install
 
 import auditkit as ak
 from auditkit import errors
+from auditkit.run import HeaderChanged
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
 RUN_001 = json.loads((SAMPLES / "run-001.json").read_bytes())
@@ -737,6 +749,48 @@ def test_ids_that_the_source_cannot_carry_are_not_asked_for(tmp_path: Path, out:
     assert selected(source, frame, "csv", out).rows == 2
 
 
+@pytest.mark.parametrize("kind", ["object", "category", "string[python]", "string[pyarrow]"])
+def test_ids_are_confirmed_whatever_kind_of_column_they_stand_in(source: Path, out: Path, kind: Any) -> None:
+    results = ak.load_results(source=source)
+    chosen = results[results.position.isin([3, 11])].sample(frac=1, random_state=2)
+    columns = {"result_id": kind, "submission_id": kind}
+    assert selected(source, chosen.astype(columns), "csv", out).rows == 10
+    forged = chosen.assign(submission_id=chosen.submission_id.where(chosen.user_score != 21, "forged"))
+    with pytest.raises(
+        errors.InvalidOptionError,
+        match=r"Row 11 of run 'alpha' has the submission_id 'sub-011', not 'forged'",
+    ):
+        selected(source, forged.astype(columns), "csv", out / "forged")
+    assert everything(out / "forged") == {}
+
+
+def test_an_id_is_confirmed_only_where_the_frame_says_one(source: Path, out: Path) -> None:
+    results = ak.load_results("alpha", source=source)[:4]
+    said = pd.Series([None, float("nan"), 5, "sub-003"], dtype="object")
+    assert selected(source, results.assign(submission_id=said), "csv", out).rows == 4
+    for other in ("", "sub-002", "\ud800"):
+        said[3] = other
+        with pytest.raises(errors.InvalidOptionError, match=re.escape(f"not {other!r} as the frame says")):
+            selected(source, results.assign(submission_id=said), "csv", out)
+
+
+def test_of_several_rows_that_cannot_be_the_first_is_named(source: Path, out: Path) -> None:
+    first = [("alpha", 1), ("beta", 1), ("beta", 7), ("alpha", 0)]  # the same position in two runs is sound
+    wrong: list[tuple[tuple[Any, Any], str]] = [
+        (("beta", 7), "row 7 of run 'beta' twice"),
+        (("alpha", -1), "Position -1 of run 'alpha'"),
+        ((None, 2), "Position 2 of run None"),
+        (("alpha", 0), "row 0 of run 'alpha' twice"),
+        (("alpha", 2.5), "Position 2.5 of run 'alpha'"),
+    ]
+    for start in range(len(wrong)):
+        rows = [*first, *(row for row, _ in wrong[start:]), *first]
+        frame = pd.DataFrame(rows, columns=["run_id", "position"], dtype="object")
+        with pytest.raises(errors.InvalidOptionError, match=re.escape(wrong[start][1])):
+            selected(source, frame, "csv", out)
+    assert selected(source, pd.DataFrame(first, columns=["run_id", "position"]), "csv", out).rows == 4
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_order_and_index_of_the_frame_change_nothing(source: Path, out: Path, format: str) -> None:
     results = ak.load_results(source=source)
@@ -872,6 +926,252 @@ def test_a_broken_run_in_a_selection_leaves_no_file(source: Path, out: Path) -> 
     assert everything(out) == {}
 
 
+# --- a selection by a filter ----------------------------------------------------------------------------
+
+MIDDLE = ak.Filter(user_score=(18, 33), position=(1, None))
+# delta 0-11, alpha 10-21, 10 20-31, 9 30-41, beta 40-51: its rows, run by run in the order of text
+MIDDLE_ROWS = {"10": range(1, 12), "9": range(1, 4), "alpha": range(8, 12), "beta": (), "delta": ()}
+
+
+def originals(source: Path) -> dict[str, Any]:
+    return {run["id"]: run for path in source.iterdir() if (run := json.loads(path.read_bytes()))}
+
+
+@pytest.mark.parametrize(("format", "flatten"), [*((name, False) for name in FORMATS), ("json", True)])
+def test_a_filter_writes_the_rows_that_it_asks_for_and_the_receipt_names_it(
+    source: Path, out: Path, format: str, flatten: bool
+) -> None:
+    results = ak.load_results(source=source)
+    receipt = selected(source, results, format, out, filter=MIDDLE, flatten_results=flatten)
+    runs = originals(source)
+    parts = [
+        runs[run_id] | {"results": [runs[run_id]["results"][row] for row in rows]}
+        for run_id, rows in MIDDLE_ROWS.items()
+    ]
+    assert (receipt.rows, receipt.rows_total, receipt.filter) == (18, 60, MIDDLE)
+    assert receipt.run_ids == tuple(MIDDLE_ROWS)
+    data = receipt.path.read_bytes()
+    if format == "csv":
+        header, _, _ = reference.csv(parts[0]).partition(b"\n")
+        assert data == header + b"\n" + b"".join(reference.csv(part).partition(b"\n")[2] for part in parts)
+    elif format == "jsonl":
+        assert data == b"".join(map(reference.jsonl, parts))
+    elif format == "json":
+        records = [record for part in parts for record in json.loads(reference.flat_json(part))]
+        nested = [json.loads(reference.nested_json(part)) for part in parts]
+        assert data.decode() == reference.json_text(records if flatten else nested, indent="  ") + "\n"
+    else:
+        assert meanings(receipt.path) == [meaning(part) for part in parts]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_a_filter_wrote_loads_back(source: Path, out: Path, format: str) -> None:
+    results = ak.load_results(source=source)
+    receipt = selected(source, results, format, out, filter=MIDDLE)
+    loaded = ak.load_results(source=receipt)
+    assert loaded.groupby("run_id").submission_id.apply(list).to_dict() == {
+        run_id: [f"sub-{row:03}" for row in rows] for run_id, rows in MIDDLE_ROWS.items() if rows
+    }
+    assert MIDDLE.replace(position=None).mask(loaded).all()
+    runs = ak.list_available_runs(source=receipt)
+    holds_runs = format in ("json", "parquet")  # rows of the others are all there is of a run
+    assert runs == [run_id for run_id, rows in MIDDLE_ROWS.items() if rows or holds_runs]
+
+
+FILTERS = [
+    ak.Filter(run_id="a"),
+    ak.Filter(run_id=("9", "beta"), position=(3, 3)),
+    ak.Filter(difference=(-1, 7), deviation=(5, None)),
+    ak.Filter(submission_id="-00"),
+    ak.Filter(deviation_type="minor", action_taken=("allow", None), user_score=(None, 45)),
+    ak.Filter(timestamp=("2024-01-15", "2024-01-15"), notes="QUALITY", ai_score=(0, 0), user_score=(7, 7)),
+]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_filter_gives_the_bytes_of_the_rows_chosen_one_by_one(source: Path, out: Path, format: str) -> None:
+    results = ak.load_results(source=source)
+    for filter in FILTERS:
+        chosen = filter.apply(results)
+        runs = results[results.run_id.isin(chosen.run_id)]
+        assert 0 < len(chosen) < len(results)
+        by_rows = selected(source, chosen, format, out / "rows", if_exists="replace")
+        by_filter = selected(source, runs, format, out / "filter", filter=filter, if_exists="replace")
+        assert by_filter.path.read_bytes() == by_rows.path.read_bytes()
+        assert (by_filter.rows, by_filter.rows_total) == (by_rows.rows, by_rows.rows_total)
+        assert (by_filter.filter, by_rows.filter) == (filter, "rows chosen by run_id and position")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_blocks_of_a_large_run_in_which_a_filter_finds_nothing_leave_no_trace(
+    tmp_path: Path, out: Path, format: str
+) -> None:
+    rows = [a_result(number, userScore=number, notes="x" * 900) for number in range(6000)]
+    source = saved(tmp_path / "run.json", dumped(a_run(rows)))
+    (run,) = ak.open_source(source).open()
+    assert isinstance(run, ak.AuditRun)
+    blocks = [len(batch) for batch in run.batches()]
+    starts = [sum(blocks[:number]) for number in range(len(blocks))]
+    assert len(blocks) > 4
+    results = ak.load_results(source=source)
+    for first, last in ((2, 2), (0, 0), (len(blocks) - 1, len(blocks) - 1), (1, 2)):
+        # from the last row of one block to the first row behind another, so that ends are cut as well
+        low, high = max(0, starts[first] - 1), starts[last] + blocks[last]
+        chosen = results[(results.position >= low) & (results.position <= high)]
+        by_rows = selected(source, chosen, format, out / "rows", if_exists="replace")
+        filter = ak.Filter(user_score=(low, None), position=(None, high))
+        by_filter = selected(source, results, format, out / "filter", filter=filter, if_exists="replace")
+        assert (by_filter.rows, by_filter.rows_total) == (len(chosen), 6000)
+        assert by_filter.path.read_bytes() == by_rows.path.read_bytes()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_filter_goes_by_what_was_recorded_and_not_by_an_edited_frame(
+    source: Path, out: Path, format: str
+) -> None:
+    results = ak.load_results(source=source)
+    filter = ak.Filter(user_score=(18, 33), deviation_type="minor", notes="exceeds")
+    honest = selected(source, results, format, out, filter=filter)
+    assert honest.rows == 4 + 12 + 4  # alpha 18-21, 10 20-31, 9 30-33
+    edited = results.assign(user_score=0.0, deviation_type="none", notes=None)
+    bare = results[["position", "run_id"]]
+    for frame in (edited, bare, results.sample(frac=1, random_state=1)):
+        receipt = selected(source, frame, format, out, filter=filter)
+        assert (receipt.sha256, receipt.filter, receipt.reused) == (honest.sha256, filter, True)
+
+
+def test_where_the_frame_names_only_some_rows_the_receipt_says_so_beside_the_filter(
+    source: Path, out: Path
+) -> None:
+    results = ak.load_results(["alpha", "beta"], source=source)
+    filter = ak.Filter(user_score=(15, 44))
+    words = "rows chosen by run_id and position, of them Filter(user_score=(15, 44))"
+    receipts = [
+        selected(source, frame, "csv", out, filter=filter) for frame in (results, results[1:], results[:-1])
+    ]
+    assert [receipt.filter for receipt in receipts] == [filter, words, words]
+    assert [(receipt.rows, receipt.rows_total) for receipt in receipts] == [(12, 24)] * 3
+    one = selected(source, results[results.run_id == "beta"], "csv", out, filter=filter)
+    assert (one.rows, one.rows_total, one.filter) == (5, 12, filter)
+
+
+@pytest.mark.parametrize("nothing", [None, ak.Filter()])
+def test_a_filter_that_asks_for_nothing_is_none(source: Path, out: Path, nothing: Any) -> None:
+    results = ak.load_results(source=source)
+    receipt = selected(source, results, "csv", out, filter=nothing)
+    assert (receipt.rows, receipt.rows_total) == (60, 60)
+    assert receipt.filter == "rows chosen by run_id and position"
+
+
+def test_a_filter_that_finds_nothing_makes_a_file_without_rows(source: Path, out: Path) -> None:
+    results = ak.load_results(["alpha", "9"], source=source)
+    nothing = ak.Filter(user_score=(1000, None))
+    runs = [originals(source)[run_id] | {"results": []} for run_id in ("9", "alpha")]
+    receipts = {format: selected(source, results, format, out / format, filter=nothing) for format in FORMATS}
+    flat = selected(source, results, "json", out / "flat", filter=nothing, flatten_results=True)
+    for receipt in (*receipts.values(), flat):
+        assert (receipt.rows, receipt.rows_total, receipt.filter) == (0, 24, nothing)
+        assert receipt.run_ids == ("9", "alpha")
+    assert receipts["csv"].path.read_bytes() == reference.csv(a_run(0))
+    assert receipts["jsonl"].path.read_bytes() == b""
+    assert flat.path.read_bytes() == b"[]\n"
+    nested = [json.loads(reference.nested_json(run)) for run in runs]
+    assert receipts["json"].path.read_text() == reference.json_text(nested, indent="  ") + "\n"
+    for format in ("json", "parquet"):
+        assert meanings(receipts[format].path) == [meaning(run) for run in runs]
+    none = selected(source, results[:0], "csv", out / "none", filter=nothing)
+    assert (none.rows, none.rows_total, none.filter) == (0, 0, nothing)
+
+
+def test_ids_of_rows_that_a_filter_leaves_out_are_confirmed_as_well(source: Path, out: Path) -> None:
+    results = ak.load_results(source=source)
+    forged = results.copy()
+    forged.loc[forged.user_score == 51, "submission_id"] = "forged"
+    with pytest.raises(errors.InvalidOptionError, match="'forged'"):
+        selected(source, forged, "csv", out, filter=ak.Filter(user_score=(None, 20)))
+    assert everything(out) == {}
+
+
+@pytest.mark.parametrize(
+    "filter", ["deviation > 5", {"deviation": (5, None)}, {}, "", 0, lambda frame: frame]
+)
+def test_what_is_no_filter_is_refused_before_a_source_is_asked(source: Path, out: Path, filter: Any) -> None:
+    results = ak.load_results(source=source)
+    with pytest.raises(errors.InvalidOptionError, match=r"filter=.* is no Filter.*ak\.Filter"):
+        selected(tmp := source / "no such folder", results, "csv", out, filter=filter)
+    assert not tmp.exists()
+    assert everything(out) == {}
+
+
+def test_a_broken_run_leaves_no_file_though_a_filter_asks_for_other_rows(source: Path, out: Path) -> None:
+    results = ak.load_results(source=source)
+    run = json.loads((source / "file-0.json").read_bytes())
+    run["results"][11]["aiScore"] = None
+    saved(source / "file-0.json", dumped(run))
+    with pytest.raises(errors.InvalidRunError, match="aiScore"):
+        selected(source, results, "csv", out, filter=ak.Filter(position=(0, 0)))
+    assert everything(out) == {}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_filter_is_asked_anew_where_a_late_header_starts_the_export_again(
+    tmp_path: Path, format: str
+) -> None:
+    rows = [a_result(number, userScore=number) for number in range(400)]
+    late = '"status": "failed", "reviewer": "second"'
+    source = saved(tmp_path / "run.json", hidden_document(a_run(rows, totalSubmissions=400), late))
+    (opened,) = ak.open_source(source).open(["run-001"])
+    assert isinstance(opened, ak.AuditRun)
+    with pytest.raises(HeaderChanged):  # or this test shows nothing
+        list(opened.batches())
+    filter = ak.Filter(user_score=(390, None), position=(None, 395), run_id=("run-001",))
+    receipt = selected(source, ak.load_results(source=source), format, tmp_path / "out", filter=filter)
+    assert (receipt.rows, receipt.rows_total, receipt.filter) == (6, 400, filter)
+    loaded = load_one(receipt.path)
+    assert loaded.status == "failed"
+    assert loaded.results.user_score.tolist() == [390, 391, 392, 393, 394, 395]
+    assert len(everything(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_filter_is_asked_of_the_last_of_two_lists_of_results(tmp_path: Path, format: str) -> None:
+    first = dumped(a_run(300)).decode().removesuffix("\n}")
+    second = dumped([a_result(number, userScore=number) for number in range(30)]).decode()
+    source = saved(tmp_path / "run.json", f'{first}, "results": {second}\n}}\n')
+    filter = ak.Filter(user_score=(5, 8))
+    receipt = selected(source, ak.load_results(source=source), format, tmp_path / "out", filter=filter)
+    assert (receipt.rows, receipt.rows_total, receipt.filter) == (4, 30, filter)
+    assert ak.load_results(source=receipt).user_score.tolist() == [5, 6, 7, 8]
+
+
+def test_a_receipt_shows_its_filter_as_text_and_never_as_a_part_of_the_page(source: Path, out: Path) -> None:
+    results = ak.load_results(source=source)
+    attack = "<img src=x onerror=alert(1)>"
+    filter = ak.Filter(user_score=(1, 9), notes=(attack, "Code quality exceeds AI assessment"))
+    whole = selected(source, results, "csv", out, filter=filter)
+    part = selected(source, results[:-1], "csv", out, filter=filter)
+    for receipt in (whole, part):
+        assert repr(filter) in repr(receipt)
+        html = receipt._repr_html_()
+        assert "<img" not in html
+        assert "Filter(user_score=(1, 9), notes=(&#x27;&lt;img src=x onerror=alert(1)&gt;&#x27;" in html
+        assert "9 of 60" in html
+
+
+def test_a_receipt_with_a_filter_is_a_value(source: Path, out: Path) -> None:
+    results = ak.load_results(source=source)
+    filter = ak.Filter(user_score=(1, 9), notes=("Code quality exceeds AI assessment", None))
+    receipt, again = (selected(source, results, "csv", out, filter=filter) for _ in range(2))
+    assert (receipt.reused, again.reused) == (False, True)
+    copy = pickle.loads(pickle.dumps(receipt))
+    assert receipt == again == copy
+    assert {receipt, again, copy} == {receipt}
+    assert copy.filter.apply(results).user_score.tolist() == list(range(1, 10))
+    other = selected(source, results, "csv", out, filter=filter.replace(notes=None))
+    assert other.path == receipt.path
+    assert other != receipt
+
+
 # --- a header that goes on behind the results -----------------------------------------------------------
 
 
@@ -909,12 +1209,6 @@ def test_late_keys_of_a_header_are_exported_rightly_in_every_format(
     receipt = ak.export_audit_run("run-001", "parquet", source=source, output_dir=tmp_path / "out")
     assert meanings(receipt.path) == [meaning(run)]
     assert len(everything(tmp_path / "out")) == 4
-
-
-def hidden_document(run: dict[str, Any], late: str) -> str:
-    """Late keys that the end of a large file does not betray: it looks as if the results ended there."""
-    text = dumped(run).decode().removesuffix("\n}")
-    return f'{text}, {late}, "appendix": [\n    {{"n": 1}}\n  ]\n}}\n'
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -70,7 +70,7 @@ def find_results(context: click.Context, text: str, source: str | None, as_json:
     elif rows:
         echo_table(list(_FOUND), [[row[column] for column in _FOUND.values()] for row in rows])
     elif not failures:
-        click.echo(f"No submission and no user {visible(text)} in {place.location}.")
+        click.echo(f"No submission and no user {visible(text)} in {visible(place.location)}.")
     for failure in failures.rows:
         click.echo(f"Error: {visible(failure)}", err=True)
     if failures:
