@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lab test notebooks check bench clean help
+.PHONY: demo lab web test notebooks check bench bench-widgets clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -14,6 +14,9 @@ demo: $(READY)  ## export sample runs to exports/ and say what was written
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks/01_load_and_inspect.ipynb
+
+web: $(READY)  ## open the workbench on the sample runs as a web page
+	$(BIN)/auditkit web --source sample_data/runs
 
 test: check  ## run every test, the notebooks and the static checks
 	SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest --nbval
@@ -33,6 +36,10 @@ check: $(READY)
 bench: $(READY)  ## measure against the peers (minutes; makes 2.6 GB below build/)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+bench-widgets: $(READY)  ## measure the widgets in a real browser beside two other tables (minutes; needs Chromium)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks.widgets
 
 clean:  ## remove what was made
 	rm -rf $(VENV) build exports

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +83,11 @@ def runs_frame(headers: Sequence[RunHeader]) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 
-def batches_of(results: pd.DataFrame) -> list[pa.RecordBatch]:
+def batches_of(results: pd.DataFrame, absent: Sequence[str] = ()) -> list[pa.RecordBatch]:
     """A results frame as batches of `schema.result_schema()`.
 
     Columns may have other dtypes than ours, as long as they hold such values. Instants are written
-    `YYYY-MM-DDThh:mm:ss[.ffffff]Z`; columns of fields that are not required may be missing.
+    `YYYY-MM-DDThh:mm:ss[.ffffff]Z`; columns of fields that are not required, or `absent`, may be missing.
 
     Raises
     ------
@@ -96,7 +97,8 @@ def batches_of(results: pd.DataFrame) -> list[pa.RecordBatch]:
     failures = FailureList()
     arrays = []
     for field in RESULT_FIELDS:
-        column, broken = _arrow_column(field, results)
+        needed = field.required and field.column not in absent
+        column, broken = _arrow_column(replace(field, required=needed), results)
         for row, value, rule in broken:
             failures.add(Failure("the frame", None, row, field.column, repr(value), rule))
         arrays.append(column)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _TABLE = "border-collapse:collapse;color:inherit;background:transparent"
 _NAME = "text-align:left;padding:2px 16px 2px 0;font-weight:600;white-space:nowrap;vertical-align:top"
 _VALUE = "text-align:left;padding:2px 0;overflow-wrap:anywhere;white-space:pre-wrap"
-_CELL = "text-align:left;padding:2px 16px 2px 0;max-width:24em;overflow-wrap:anywhere;vertical-align:top"
+_CELL = "text-align:left;padding:2px 16px 2px 0;white-space:nowrap"
 _TITLE = "text-align:left;padding:0 0 6px 0;font-weight:600;caption-side:top;color:inherit"
 
 
@@ -73,10 +73,7 @@ def rows_html(
 ) -> str:
     """Rows under labels, missing values as a dash, and a line below."""
     head = "".join(f'<th scope="col" style="{_NAME}">{escape(label)}</th>' for label in labels)
-    body = "".join(
-        f'<tr style="background:transparent">{"".join(f"<td style={_CELL!r}>{_cell(c)}</td>" for c in row)}</tr>'
-        for row in rows
-    )
+    body = "".join(f'<tr style="background:transparent">{"".join(map(_cell, row))}</tr>' for row in rows)
     foot = f'<p style="margin:4px 0">{escape(note)}</p>' if note else ""
     caption = f'<caption style="{_TITLE}">{escape(title)}</caption>'
     table = f'<table style="{_TABLE}">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
@@ -84,7 +81,7 @@ def rows_html(
 
 
 def _cell(text: str | None) -> str:
-    return "–" if text is None else escape(text)
+    return f'<td style="{_CELL}">{"–" if text is None else escape(text)}</td>'
 
 
 def _points(value: float | None) -> str | None:

@@ -14,6 +14,7 @@ from auditkit.cli.folder import clean, stats
 from auditkit.cli.looking import find_results, list_runs, show
 from auditkit.cli.options import in_words
 from auditkit.cli.startup import quick_start
+from auditkit.cli.web import web
 from auditkit.errors import (
     AuditkitError,
     InvalidOptionError,
@@ -35,7 +36,7 @@ def auditkit() -> None:
     """
 
 
-for _command in (list_runs, find_results, show, export, stats, clean):
+for _command in (list_runs, find_results, show, export, stats, clean, web):
     auditkit.add_command(_command)
 
 

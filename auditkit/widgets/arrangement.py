@@ -26,7 +26,7 @@ class Arrangement(traitlets.HasTraits):
     sheet = traitlets.Instance(Sheet)
     conditions: Any = traitlets.Dict()
     """Column to Condition; a row is shown when all hold."""
-    sort: Any = traitlets.Tuple(allow_none=True, default_value=None)
+    sort: Any = traitlets.Any(None, allow_none=True)
     """Column and direction, or None for the order of the frame."""
     marking = traitlets.Int(0)
 
@@ -79,11 +79,13 @@ class Arrangement(traitlets.HasTraits):
         sort = proposal["value"]
         if sort is None:
             return None
-        if len(sort) != 2 or sort[0] not in self.sheet.fields or sort[1] not in DIRECTIONS:
+        texts = isinstance(sort, list | tuple) and all(isinstance(part, str) for part in sort)
+        pair = tuple(sort) if texts else ()
+        if len(pair) != 2 or pair[0] not in self.sheet.fields or pair[1] not in DIRECTIONS:
             raise InvalidOptionError(
                 f"{sort!r} is no order. Give a column of the table and 'ascending' or 'descending', or None."
             )
-        return sort
+        return pair
 
     @traitlets.validate("conditions")
     def _known_columns(self, proposal: Any) -> Any:
@@ -95,9 +97,11 @@ class Arrangement(traitlets.HasTraits):
     @traitlets.observe("sheet")
     def _new_sheet(self, change: Any) -> None:
         self._places = None
+        before, self.marks = self.marks, np.zeros(len(self.sheet), dtype=bool)
         if self.sort is not None and self.sort[0] not in self.sheet.fields:
             self.sort = None
-        self._set_marks(np.zeros(len(self.sheet), dtype=bool))
+        if before.any():
+            self.marking += 1
 
     @traitlets.observe("conditions", "sort")
     def _arrange(self, change: Any) -> None:
@@ -106,6 +110,6 @@ class Arrangement(traitlets.HasTraits):
             self._set_marks(self.marks & self.mask())
 
     def _set_marks(self, marks: np.ndarray) -> None:
-        if len(marks) != len(self.marks) or (marks != self.marks).any():
+        if (marks != self.marks).any():
             self.marks = marks
             self.marking += 1

@@ -18,7 +18,9 @@ from auditkit.widgets.base import Answer, AuditWidget
 _MOST_ROWS = 200
 _MOST_VALUES = 50
 _MOST_COPIED = 10_000
-_STATIC_ROWS = 5
+_STATIC_ROWS = 8
+_STATIC_LETTERS = 48
+_WORDS_LETTERS = 200
 _NUMERIC = ("number", "count")
 
 
@@ -45,6 +47,8 @@ class Grid(AuditWidget):
     def __init__(self, arrangement: Arrangement, **traits: Any):
         self.arrangement = arrangement
         self._version = self._layout = 0
+        if "sort" in traits:
+            self.sort = traits.pop("sort")
         super().__init__(**traits)
         self._columns = self._described()
         self._refresh()
@@ -58,7 +62,7 @@ class Grid(AuditWidget):
 
     @sort.setter
     def sort(self, sort: Sequence[str] | None) -> None:
-        self.arrangement.sort = None if sort is None else tuple(sort)
+        self.arrangement.sort = sort
 
     def nothing(self) -> str:
         """What is said where there are no rows at all."""
@@ -72,12 +76,14 @@ class Grid(AuditWidget):
         """The first rows, and how many there are."""
         places = self.arrangement.places
         names = self.shown_columns()
-        rows = self.arrangement.sheet.cells(places[:_STATIC_ROWS], names)
+        rows = self.arrangement.sheet.cells(places[:_STATIC_ROWS], names, _STATIC_LETTERS)
         labels = [_label(self.arrangement.sheet.fields[name]) for name in names]
         shown, total = len(places), len(self.arrangement.sheet)
-        title = f"{self.label}: {shown:,} of {total:,}"
-        note = f"The first {_STATIC_ROWS} of them." if shown > _STATIC_ROWS else None
-        return rows_html(title, labels, rows, note)
+        title = f"{self.label}: {shown:,}" + (f" of {total:,}" if shown < total else "")
+        note = f"These are the first {_STATIC_ROWS}." if shown > _STATIC_ROWS else None
+        if not shown:
+            note = f"No {self.noun} passes the filters." if total else self.nothing()
+        return rows_html(title, labels, rows, " ".join(filter(None, [note, self.message["text"]])))
 
     def _follow(self, change: Any) -> None:
         if change["name"] == "sheet":
@@ -114,16 +120,18 @@ class Grid(AuditWidget):
             "hiddenMarks": int((arrangement.marks & ~arrangement.mask()).sum()),
             "sort": list(arrangement.sort) if arrangement.sort else None,
             "asked": {
-                name: {"words": asked.words, "value": asked.value}
+                name: {"words": _shortened(asked.words), "value": asked.value}
                 for name, asked in arrangement.conditions.items()
             },
         }
 
     def _do_rows(self, question: dict[str, Any]) -> Answer:
         first = max(0, int(question["first"]))
-        places = self.arrangement.places[first : first + min(int(question["count"]), _MOST_ROWS)]
+        count = min(max(0, int(question["count"])), _MOST_ROWS)
+        places = self.arrangement.places[first : first + count]
         return {
             "version": self._version,
+            "layout": self._layout,
             "first": first,
             "names": self.shown_columns(),
             "cells": self.arrangement.sheet.cells(places, self.shown_columns()),
@@ -152,7 +160,7 @@ class Grid(AuditWidget):
         if question["layout"] != self._layout:  # a click on rows that are elsewhere by now
             return {}
         first, last = sorted((int(question["first"]), int(question["last"])))
-        places = self.arrangement.places[max(0, first) : last + 1]
+        places = self.arrangement.places[max(0, first) : max(0, last + 1)]
         self.arrangement.mark(places, question["how"])
         return {}
 
@@ -169,15 +177,22 @@ class Grid(AuditWidget):
             )
         names = self.shown_columns()
         labels = [_label(self.arrangement.sheet.fields[name]) for name in names]
-        rows = [[self._copied(name, place) for name in names] for place in places.tolist()]
+        rows = [
+            [self._copied(name, text) for name, text in zip(names, row, strict=True)]
+            for row in self.arrangement.sheet.cells(places, names, letters=None)
+        ]
         return {"text": "".join("\t".join(row) + "\n" for row in [labels, *rows]), "rows": len(rows)}
 
-    def _copied(self, name: str, place: int) -> str:
-        """A cell for a spreadsheet: whole, blank where missing, never a formula, quoted where it must be."""
-        text = self.arrangement.sheet.text(name, place) or ""
+    def _copied(self, name: str, text: str | None) -> str:
+        """A cell for a spreadsheet: blank where missing, never a formula, quoted where it must be."""
+        text = text or ""
         if self.arrangement.sheet.fields[name].kind == "text":
             text = guard(text)
         return f'"{text.replace(chr(34), chr(34) * 2)}"' if set(text) & set('\t\n\r"') else text
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= _WORDS_LETTERS else f"{words[:_WORDS_LETTERS]}…"
 
 
 def _label(field: Field) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import traitlets
 
-from auditkit.errors import InvalidOptionError
+from auditkit.errors import AuditkitError, InvalidOptionError
 from auditkit.filters import FILTER_FIELDS, Filter
 from auditkit.findings import Finding, find
 from auditkit.frames import batches_of
-from auditkit.run import RunHeader
+from auditkit.run import AuditRun, HeaderChanged, RunHeader
 from auditkit.schema import POSITION, RUN_ID
 from auditkit.sources import open_source
 from auditkit.widgets.arrangement import Arrangement
@@ -20,6 +21,7 @@ from auditkit.widgets.sheet import Sheet
 from auditkit.widgets.snippets import listed, loading, narrowing, picking, sorting
 
 _IDS = ("result_id", "submission_id")
+_MAY_LACK = (*_IDS, "action_taken")
 WORST_FIRST = ("deviation", "descending")
 
 
@@ -45,15 +47,18 @@ class Inspection(Arrangement):
     def show(self, results: pd.DataFrame, run_ids: Any = None) -> None:
         """Look at other results, through the same filter as far as they have its columns."""
         sheet = _sheet(results)
-        with self.hold_trait_notifications():
-            self.conditions = {name: asked for name, asked in self.conditions.items() if name in sheet.fields}
+        kept = {name: asked for name, asked in self.conditions.items() if name in sheet.fields}
+        sheet.mask(kept)  # says what is wrong before anything changes
+        if self.sort is not None and self.sort[0] in sheet.fields:
+            sheet.order(self.sort[0], self.sort[1] == "descending")
+        self.conditions = kept
         self.run_ids = _runs_of(results) if run_ids is None else tuple(run_ids)
         self.sheet = sheet
 
     @property
     def results(self) -> pd.DataFrame:
-        """All results, whatever the filter."""
-        return self.sheet.frame
+        """All results, whatever the filter; editing the frame does not change the inspection."""
+        return self.sheet.frame.copy(deep=False)
 
     @property
     def filter(self) -> Filter:
@@ -62,6 +67,8 @@ class Inspection(Arrangement):
 
     @filter.setter
     def filter(self, filter: Filter) -> None:
+        if not isinstance(filter, Filter):
+            raise InvalidOptionError(f"{filter!r} is no filter. Give one of auditkit.Filter.")
         self.conditions = dict(filter.conditions)
 
     @property
@@ -97,18 +104,32 @@ class Inspection(Arrangement):
 
         Looks at this result and those with the same ids, which is all that the rules compare it with.
         """
-        row = self.results.iloc[place]
-        same = self.results[RUN_ID] == row[RUN_ID]
-        twins = (self.results[list(_IDS)] == row[list(_IDS)]).any(axis=1)
-        rows = self.results[same & twins].sort_values(POSITION)
-        positions = rows[POSITION].to_numpy()
-        found = find(self._header(row[RUN_ID]), batches_of(rows), positions)
+        results = self.results
+        if not {RUN_ID, POSITION} <= set(results.columns):
+            raise InvalidOptionError(
+                "Findings need the columns run_id and position. Take them from load_results."
+            )
+        row, ids = results.iloc[place], [name for name in _IDS if name in results]
+        wanted = (results[ids] == row[ids]).any(axis=1) & (results[RUN_ID] == row[RUN_ID])
+        wanted.iloc[place] = True  # a missing id equals no other
+        rows = results[wanted].sort_values(POSITION)
+        header = self._header(row[RUN_ID])
+        absent = (*header.absent_fields, *(name for name in _MAY_LACK if _lacks(rows, name)))
+        found = find(
+            replace(header, absent_fields=absent), batches_of(rows, absent), rows[POSITION].to_numpy()
+        )
         return [one for one in found if one.where.startswith(f"results[{row[POSITION]}].")]
+
+    def code_of_results(self) -> list[str]:
+        """Lines that load the results, and cut them where they are not known to be all of their runs."""
+        lines = loading(self.source, self.run_ids)
+        if not {RUN_ID, POSITION} <= set(self.results.columns) or self._is_whole():
+            return lines
+        return [*lines, *picking(self.results, "results", "results")]
 
     def code_of_view(self) -> list[str]:
         """Lines that load the results and narrow them to `view`."""
-        lines = loading(self.source, self.run_ids)
-        return [*lines, *narrowing(self.filter, "results"), *sorting(self.sort)]
+        return [*self.code_of_results(), *narrowing(self.filter, "results"), *sorting(self.sort)]
 
     def code_of_selection(self) -> list[str]:
         """Lines that take the marked rows out of `view`."""
@@ -121,6 +142,18 @@ class Inspection(Arrangement):
         if {RUN_ID, POSITION} <= set(rows.columns):
             return picking(rows)
         return [f"selected = view.iloc[{listed(np.flatnonzero(self.marks[self.places]))}]"]
+
+    def _is_whole(self) -> bool:
+        """Whether the results are all that their runs have; a source that cannot be read is no yes."""
+        sizes = self.results.groupby(RUN_ID)[POSITION].agg(["size", "max"])
+        if (sizes["size"] != sizes["max"] + 1).any():
+            return False
+        counts = sizes["size"].to_dict()
+        try:
+            runs = open_source(self.source).open(list(self.run_ids))
+            return all(isinstance(run, AuditRun) and _has(run, counts.get(run.id, 0)) for run in runs)
+        except (AuditkitError, OSError, HeaderChanged):
+            return False
 
     def _header(self, run_id: str) -> RunHeader:
         """What the run says of itself; without a source, its id alone."""
@@ -137,6 +170,10 @@ class Inspection(Arrangement):
                 "Rows are named by a frame with run_id and position. Take them from `view`."
             )
         index = pd.MultiIndex.from_frame(self.results[[RUN_ID, POSITION]])
+        if not index.is_unique:
+            raise InvalidOptionError(
+                "A row stands twice in the results. Give a frame that has each row once."
+            )
         places: np.ndarray = index.get_indexer(pd.MultiIndex.from_frame(rows[[RUN_ID, POSITION]]))
         if (places < 0).any():
             raise InvalidOptionError("Some of these rows are not among the results. Take them from `view`.")
@@ -149,6 +186,16 @@ def _sheet(results: pd.DataFrame) -> Sheet:
             f"{type(results).__name__} is no frame of results. Give one of load_results, or `run.results`."
         )
     return Sheet(results, FILTER_FIELDS)
+
+
+def _has(run: AuditRun, count: int) -> bool:
+    """Whether a run has so many results; they are counted only where it declares another number."""
+    return run.total_submissions == count or sum(map(len, run.batches())) == count
+
+
+def _lacks(rows: pd.DataFrame, name: str) -> bool:
+    """Whether a frame cannot carry a field, which is no finding about its rows."""
+    return name not in rows or (name in _IDS and bool(rows[name].isna().all()))
 
 
 def _runs_of(results: pd.DataFrame) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from auditkit.conditions import Contains
-from auditkit.errors import FailureList
+from auditkit.conditions import Contains, conditions_of
+from auditkit.errors import FailureList, InvalidOptionError
 from auditkit.frames import results_frame, runs_frame
 from auditkit.run import RunHeader
 from auditkit.schema import RUN_FIELDS, RUN_ID, Field
@@ -82,7 +82,7 @@ class RunPicker(Grid):
     search : str
         Shows the runs in whose id, title, skill area or reviewer it stands.
     found : DataFrame or None
-        What `find` found last.
+        What `find` found last, of the id that is `sought`.
     runs : DataFrame
         All runs, as from `load_runs`.
     code : str
@@ -125,10 +125,14 @@ class RunPicker(Grid):
 
     def __init__(self, source: Any = None, **traits: Any):
         self.source: Any = source
+        self.sought = ""
+        self._failures = FailureList()
         self._runs = _Runs(Sheet(runs_frame([]), _FIELDS))
+        picked = traits.pop("run_ids", ())
         super().__init__(self._runs, **traits)
         self._runs.observe(lambda change: self.tell("run_ids"), ["marking"])
         self.reload()
+        self.pick(picked)
 
     def __repr__(self) -> str:
         return f"RunPicker({len(self.run_ids)} of {len(self._runs.sheet)} runs picked)"
@@ -136,7 +140,7 @@ class RunPicker(Grid):
     @property
     def runs(self) -> pd.DataFrame:
         """All runs of the source, as they were listed last."""
-        return self._runs.sheet.frame
+        return self._runs.sheet.frame.copy(deep=False)
 
     @property
     def code(self) -> str:
@@ -151,18 +155,25 @@ class RunPicker(Grid):
         ------
         RunNotFoundError
             If a run is not listed; the picks stay as they were.
+        InvalidOptionError
+            If these are no run ids.
         """
+        if not isinstance(run_ids, Iterable):
+            raise InvalidOptionError(f"{run_ids!r} names no runs. Give a list of run ids.")
         ids = [run_ids] if isinstance(run_ids, str) else list(run_ids)
         listed = {run_id: place for place, run_id in enumerate(self.runs[RUN_ID])}
         for run_id in ids:
+            if not isinstance(run_id, str):
+                raise InvalidOptionError(f"{run_id!r} is no run id. Give ids as texts.")
             if run_id not in listed:
-                raise not_found(run_id, list(listed), str(self._location()), FailureList())
+                raise not_found(run_id, list(listed), str(self._location()), self._failures)
         self._runs.mark(np.array([listed[run_id] for run_id in ids], np.int64))
 
     def reload(self) -> None:
         """List the runs of the source again; those that are still there stay picked."""
         picked = self.run_ids
         headers: list[RunHeader] = []
+        self._failures = FailureList()
         self.say("")
         self.attempt(lambda: self._listed(headers))
         self._runs.sheet = Sheet(runs_frame(headers), _FIELDS)
@@ -184,8 +195,15 @@ class RunPicker(Grid):
         if found:
             self.pick([run_id for run_id, _, _ in found])
         self._say_found(text, results, failures)
+        self.sought = text
         self.found = results
         return results
+
+    @traitlets.validate("search")
+    def _is_text(self, proposal: Any) -> Any:
+        if proposal["value"]:
+            conditions_of(_FIELDS, {RUN_ID: proposal["value"]})  # refuses what no text can hold
+        return proposal["value"]
 
     @traitlets.observe("search")
     def _search(self, change: Any) -> None:
@@ -197,6 +215,7 @@ class RunPicker(Grid):
         source = open_source(self.source)
         listing = source.listing()
         headers += listing.headers
+        self._failures = listing.failures
         if listing.failures:
             rest = "The other runs are listed." if headers else "Nothing else is there."
             more = f" and {listing.failures.count - 1:,} more" if listing.failures.count > 1 else ""

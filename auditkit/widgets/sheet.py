@@ -30,7 +30,7 @@ class Sheet:
     """
 
     def __init__(self, frame: pd.DataFrame, fields: Mapping[str, Field]):
-        self.frame = frame
+        self.frame = frame.copy(deep=False)  # whoever edits theirs does not edit this one
         derived = {"user_score", "ai_score"} <= set(frame.columns)
         self.fields = {
             name: field
@@ -62,13 +62,15 @@ class Sheet:
         key = (name, descending)
         return _kept(self._orders, key, _KEPT_ORDERS, lambda: self._sorted(name, descending))
 
-    def cells(self, places: np.ndarray, names: Sequence[str]) -> list[list[str | None]]:
-        """Some rows as short texts; None where a value is missing."""
+    def cells(
+        self, places: np.ndarray, names: Sequence[str], letters: int | None = _CELL_LETTERS
+    ) -> list[list[str | None]]:
+        """Some rows as texts of so many letters, None: whole; None where a value is missing."""
         rows = self.frame.iloc[places]
         columns = [self._texts(name, column_of(rows, self.fields[name])) for name in names]
         return [
             [
-                text if text is None or len(text) <= _CELL_LETTERS else f"{text[:_CELL_LETTERS]}…"
+                text if text is None or letters is None or len(text) <= letters else f"{text[:letters]}…"
                 for text in row
             ]
             for row in zip(*columns, strict=True)

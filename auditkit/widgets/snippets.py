@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from auditkit.filters import Filter
+from auditkit.formats.stream import MAX_UNCOMPRESSED_BYTES
 from auditkit.schema import DIFFERENCE, POSITION, RUN_ID
 
-_OPTIONS = {"strict": False, "formula_guard": True}
+_OPTIONS = {"strict": False, "formula_guard": True, "max_uncompressed_bytes": MAX_UNCOMPRESSED_BYTES}
 
 
 def script(*lines: str) -> str:
@@ -77,8 +79,9 @@ def listed(numbers: np.ndarray) -> str:
 
 def _location(source: Any) -> str:
     """What `open_source` is to be given: the place, and the options that differ from their defaults."""
-    files = getattr(source, "files", ())
-    place = list(files) if len(files) > 1 else getattr(source, "location", source)
+    files = source if isinstance(source, list | tuple) else getattr(source, "files", ())
+    several = len(files) > 1 or files is source
+    place = [os.fspath(path) for path in files] if several else str(getattr(source, "location", source))
     changed = {name: getattr(source, name, usual) for name, usual in _OPTIONS.items()}
     options = "".join(f", {name}={value!r}" for name, value in changed.items() if value != _OPTIONS[name])
-    return f"{place if isinstance(place, list) else str(place)!r}{options}"
+    return f"{place!r}{options}"

@@ -4,7 +4,7 @@ import { element, placeBelow } from "./base.js";
 
 /**
  * @param frame what `open` gave
- * @param onClose called when the dialog closes, to put the focus back
+ * @param onClose called with the dialog when it closes, to put the focus back
  */
 export function filterDialog(frame, onClose) {
   const form = element("form", { class: "ak-popover ak-filter", role: "dialog", popover: "auto" });
@@ -30,7 +30,7 @@ export function filterDialog(frame, onClose) {
   });
 
   form.addEventListener("toggle", (event) => {
-    if (event.newState === "closed") onClose();
+    if (event.newState === "closed") onClose(form);
   });
 
   async function show(column, value, near) {
@@ -67,22 +67,24 @@ function controlsFor(column, value, values) {
 
 function range(value, type, parse) {
   const [low, high] = value ?? [null, null];
-  const from = input({ type, step: "any", value: (type === "date" ? low?.slice(0, 10) : low) ?? "" });
-  const to = input({ type, step: "any", value: (type === "date" ? high?.slice(0, 10) : high) ?? "" });
-  const end = (field) => (field.value === "" ? null : parse(field.value));
+  const shown = (end) => String((type === "date" ? end?.slice(0, 10) : end) ?? "");
+  const from = input({ type, step: "any", value: shown(low) });
+  const to = input({ type, step: "any", value: shown(high) });
+  // an instant is shown as its day, and stays an instant while that is not changed
+  const end = (field, before) => (field.value === shown(before) ? before : field.value === "" ? null : parse(field.value));
   return {
     nodes: [labelled("From", from), labelled("To", to), note(type === "date" ? "Days of UTC, both included." : "Both included.")],
-    read: () => (from.value === "" && to.value === "" ? null : [end(from), end(to)]),
+    read: () => (from.value === "" && to.value === "" ? null : [end(from, low), end(to, high)]),
   };
 }
 
 function choice(value, values) {
   const chosen = new Set(Array.isArray(value) ? value : []);
-  const boxes = values.map((one) => [one, element("input", { type: "checkbox", checked: chosen.has(one) })]);
+  const boxes = [...new Set([...(values ?? []), ...chosen])].map((one) => [one, element("input", { type: "checkbox", checked: chosen.has(one) })]);
   const list = element(
     "div",
     { class: "ak-choices" },
-    ...boxes.map(([one, box]) => element("label", { class: "ak-label" }, box, one ?? "missing")),
+    ...boxes.map(([one, box]) => element("label", { class: "ak-label" }, box, one === null ? "missing" : one || "(empty)")),
   );
   return {
     nodes: [list],
@@ -95,7 +97,7 @@ function choice(value, values) {
 
 function text(value, values) {
   const contains = input({ type: "search", value: typeof value === "string" ? value : "" });
-  const listed = values === null ? null : choice(value, values.filter((one) => one !== ""));
+  const listed = values === null && !Array.isArray(value) ? null : choice(value, values);
   return {
     nodes: [labelled("Contains", contains), ...(listed === null ? [] : [note("or is one of"), ...listed.nodes])],
     read: () => contains.value || listed?.read() || null,

@@ -71,7 +71,7 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
       ...KEYS.flatMap(([key, use]) => [element("dt", {}, key), element("dd", {}, use)]),
     ),
   );
-  const dialog = filterDialog(frame, () => table.focus());
+  const dialog = filterDialog(frame, (form) => focusAgain(table, form));
 
   // ---- what is shown -------------------------------------------------------------------------------
 
@@ -342,8 +342,10 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
 
   // ---- marking, sorting, columns -------------------------------------------------------------------
 
+  /** Mark rows by the layout in which they were drawn: they may be elsewhere by now. */
   function mark(first, last, how) {
-    frame.ask({ do: "mark", first, last, how, layout: state.layout });
+    const { layout } = pages.get(Math.floor(last / PAGE)) ?? state;
+    frame.ask({ do: "mark", first, last, how, layout });
   }
 
   function sortBy(column, at) {
@@ -406,8 +408,9 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
   async function copy() {
     const answer = await frame.ask({ do: "copy" });
     if (answer === null) return;
-    const done = answer.rows > 0 && (await copied(answer.text));
-    announce(said, done ? `Copied ${plural(answer.rows, state.noun)}.` : "Nothing was copied. Select some rows first.");
+    if (answer.rows === 0) announce(said, "Nothing was copied. Select some rows first.");
+    else if (await copied(answer.text)) announce(said, `Copied ${plural(answer.rows, state.noun)}.`);
+    else announce(said, "Nothing was copied: this page may not use the clipboard.");
   }
 
   // ---- mouse and keyboard --------------------------------------------------------------------------
@@ -488,6 +491,12 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
     };
   }
 
+  /** Put the focus back when a popover has closed, unless a click has taken it elsewhere. */
+  function focusAgain(node, popover) {
+    const now = document.activeElement;
+    if (now === null || now === document.body || table.contains(now) || popover.contains(now)) node.focus();
+  }
+
   function toggleActive() {
     anchor = active.row;
     mark(active.row, active.row, "toggle");
@@ -495,7 +504,7 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
 
   columnList.addEventListener("toggle", (event) => {
     columnButton.setAttribute("aria-expanded", String(event.newState === "open"));
-    if (event.newState === "closed") columnButton.focus();
+    if (event.newState === "closed") focusAgain(columnButton, columnList);
   });
 
   const sizes = new ResizeObserver(() => draw());

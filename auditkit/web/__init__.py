@@ -1,0 +1,1 @@
+"""The workbench as a web page of this machine, and notebooks as HTML reports."""
