@@ -102,6 +102,7 @@ export function open(model, el, name) {
     asker.resolve(content.failed ? null : { ...content, buffers });
   });
 
+  root.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook has uses for keys, too
   root.append(silence, speech);
   el.append(root);
   watch(["message"], () => {
