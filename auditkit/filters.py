@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from auditkit.conditions import Condition, conditions_of
 from auditkit.errors import InvalidOptionError
 from auditkit.rules import utc
-from auditkit.schema import DIFFERENCE, POSITION, RESULT_FIELDS, RUN_ID, Field, arrow_type
+from auditkit.schema import (
+    DIFFERENCE,
+    DIFFERENCE_DECIMALS,
+    POSITION,
+    RESULT_FIELDS,
+    RUN_ID,
+    Field,
+    arrow_type,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,11 +43,11 @@ class Filter:
     Parameters
     ----------
     **conditions
-        By column of a results frame, or `difference` (user score - AI score, points, signed). A number
-        takes `(low, high)`, a timestamp `(start, end)` as days `YYYY-MM-DD` of UTC or RFC 3339 instants;
-        both ends are included, None leaves one open. A category takes one of its values or several. A
-        text takes a text that it has to contain, in capitals or not, or a tuple of texts of which it has
-        to be one. Among several values None stands for missing.
+        By column of a results frame, or `difference` (user score - AI score, points, signed, to ten
+        decimals). A number takes `(low, high)`, a timestamp `(start, end)` as days `YYYY-MM-DD` of UTC or
+        RFC 3339 instants; both ends are included, None leaves one open. A category takes one of its
+        values or several. A text takes a text that it has to contain, in capitals or not, or a tuple of
+        texts of which it has to be one. Among several values None stands for missing.
 
     Raises
     ------
@@ -134,11 +142,9 @@ def column_of(results: pd.DataFrame | pa.RecordBatch, field: Field) -> pa.Array:
         If it is not there, or not of its type.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if field == DIFFERENCE:
-        user, ai = (column_of(results, FILTER_FIELDS[name]) for name in ("user_score", "ai_score"))
-        return pc.subtract(user, ai)
+        return _differences(*(column_of(results, FILTER_FIELDS[name]) for name in ("user_score", "ai_score")))
     if isinstance(results, pa.RecordBatch):
         return _of_batch(results, field)
     from auditkit.frames import comparable
@@ -150,6 +156,18 @@ def column_of(results: pd.DataFrame | pa.RecordBatch, field: Field) -> pa.Array:
             f"The column {field.column} of the frame holds a value that is no {field.kind}. "
             "Take it from load_results."
         ) from None
+
+
+def _differences(user: pa.Array, ai: pa.Array) -> pa.Array:
+    """User score - AI score without the noise of floats: 85.1 - 78 is 7.1, as one reads it."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    raw = pc.subtract(user, ai).to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore"):
+        rounded = np.round(raw, DIFFERENCE_DECIMALS)
+    return pa.array(np.where(np.isfinite(rounded), rounded, raw), from_pandas=True)
 
 
 def _of_batch(batch: pa.RecordBatch, field: Field) -> pa.Array:

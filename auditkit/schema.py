@@ -160,6 +160,8 @@ RUN_FIELDS = (
 
 DIFFERENCE = Field(key="difference", column="difference", kind="number", label="Difference")
 """User score - AI score, points, signed: derived, so no format holds it."""
+DIFFERENCE_DECIMALS = 10
+"""A difference is rounded to as many: decimals of scores subtract to floats a little beside theirs."""
 
 RESULTS_KEY = "results"
 RESULT_KEYS = frozenset(field.key for field in RESULT_FIELDS)

@@ -385,6 +385,13 @@ def test_a_range_that_ends_before_it_begins_is_refused(given: dict[str, Any]) ->
         ak.Filter(**given)
 
 
+def test_a_difference_is_compared_as_one_reads_it() -> None:
+    frame = pd.DataFrame({"user_score": [85.1, 85.1, 78.0], "ai_score": [78.0, 77.9, 85.1]})
+    assert 85.1 - 78 < 7.1  # what floats make of it
+    assert ak.Filter(difference=(7.1, 7.1)).mask(frame).tolist() == [True, False, False]
+    assert ak.Filter(difference=(None, -7.1)).mask(frame).tolist() == [False, False, True]
+
+
 def test_a_range_includes_both_its_ends(results: pd.DataFrame) -> None:
     run = results[results.run_id == "run-001"]  # its deviations are 7 47 4 9 22 0 31 6
     assert held(ak.Filter(deviation=(6, 9)), run) == [0, 3, 7]

@@ -47,6 +47,7 @@ ERRORS = {
     "UnknownFormatError": ValueError,
     "NoSourceError": ValueError,
     "ExportExistsError": FileExistsError,
+    "MissingExtraError": ImportError,
     "BatchError": Exception,
 }
 

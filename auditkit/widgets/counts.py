@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from auditkit.schema import ACTIONS, DEVIATION_TYPES
+from auditkit.schema import ACTIONS, DEVIATION_TYPES, DIFFERENCE_DECIMALS
 
 TYPES = (*DEVIATION_TYPES, "missing")
 DECISIONS = (*ACTIONS, "undecided")
@@ -17,8 +17,6 @@ _STEP = 3.0
 _MOST_BINS = 80
 _MOST_CELLS = 36
 _MOST_LEVELS = 5
-_DIFFERENCE_DIGITS = 10
-"""A difference of two floats is put into the bin that it belongs to without the noise in its last digits."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Binned:
         decisions: np.ndarray,
     ):
         with np.errstate(over="ignore", invalid="ignore"):
-            exact = np.round(user - ai, _DIFFERENCE_DIGITS)
+            exact = np.round(user - ai, DIFFERENCE_DECIMALS)
             drawn = np.isfinite(exact)
             self._difference = np.where(drawn, user - ai, np.nan)
         scores = np.concatenate([user[drawn], ai[drawn]])

@@ -124,9 +124,12 @@ class ExportPanel(AuditWidget):
     @property
     def code(self) -> str:
         """The export as a script; where there is nothing to export it says so."""
-        lines, source = lines_before(self.inspection, self.scope), self.inspection.source
-        empty = self.choice.reason
-        return snippet(*lines, f"# {empty}" if empty else self._call().line(source))
+        return snippet(*lines_before(self.inspection, self.scope), *self.code_of_call())
+
+    def code_of_call(self) -> list[str]:
+        """The line that exports, or a comment that says why there is nothing to export."""
+        reason = self.choice.reason
+        return [f"# {reason}" if reason else self._call().line(self.inspection.source)]
 
     def export(self) -> list[ExportReceipt]:
         """Export what the scope stands for, as a click does.

@@ -18,9 +18,8 @@ from auditkit.schema import DIFFERENCE, Field
 
 _KEPT_MASKS = 16
 _KEPT_ORDERS = 8
+_LARGEST_HUNDREDTH = np.iinfo(np.int16).max
 _CELL_LETTERS = 200
-_DIFFERENCE_DIGITS = 10
-"""A difference of two floats is shown without the noise in its last digits."""
 
 
 class Sheet:
@@ -113,7 +112,7 @@ class Sheet:
 
 def signed(value: float) -> str:
     """A difference with its sign: `+7`, `-3.5`, `0`."""
-    text = js_number(float(f"{value:.{_DIFFERENCE_DIGITS}g}"))
+    text = js_number(value)
     return text if text == "0" or value < 0 else f"+{text}"
 
 
@@ -126,9 +125,24 @@ def _instant(text: str) -> str:
 
 def _argsort(column: pa.Array, descending: bool) -> np.ndarray:
     """A stable order, missing values last; Arrow's own is stable for both directions."""
+    hundredths = _hundredths(column)
+    if hundredths is not None:
+        order: np.ndarray = np.argsort(-hundredths if descending else hundredths, kind="stable")
+        return order
     direction = "descending" if descending else "ascending"
     places: np.ndarray = pc.sort_indices(pa.table({"": column}), sort_keys=[("", direction)]).to_numpy()
     return places
+
+
+def _hundredths(column: pa.Array) -> np.ndarray | None:
+    """Numbers of up to two decimals, as scores are, as small whole ones: they sort in a sixth of the time."""
+    if not pa.types.is_floating(column.type) or column.null_count:
+        return None
+    values = column.to_numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        hundredths = np.rint(values * 100)
+        fit = (np.abs(hundredths) <= _LARGEST_HUNDREDTH).all() and (hundredths / 100 == values).all()
+    return hundredths.astype(np.int16) if fit else None
 
 
 def _kept(store: OrderedDict[Any, np.ndarray], key: Any, most: int, make: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from auditkit.filters import Filter
 from auditkit.formats.stream import MAX_UNCOMPRESSED_BYTES
-from auditkit.schema import DIFFERENCE, POSITION, RUN_ID
+from auditkit.schema import DIFFERENCE, DIFFERENCE_DECIMALS, POSITION, RUN_ID
 
 _OPTIONS = {"strict": False, "formula_guard": True, "max_uncompressed_bytes": MAX_UNCOMPRESSED_BYTES}
 
@@ -48,7 +48,8 @@ def sorting(sort: tuple[str, str] | None) -> list[str]:
     name, direction = sort
     how = f"ascending={direction == 'ascending'}, kind='stable'"
     if name == DIFFERENCE.column:
-        return [f"view = view.loc[(view.user_score - view.ai_score).sort_values({how}).index]"]
+        differences = f"(view.user_score - view.ai_score).round({DIFFERENCE_DECIMALS})"
+        return [f"view = view.loc[{differences}.sort_values({how}).index]"]
     return [f"view = view.sort_values({name!r}, {how})"]
 
 

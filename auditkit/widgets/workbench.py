@@ -18,6 +18,7 @@ from auditkit.widgets.explorer import DeviationExplorer
 from auditkit.widgets.inspection import Inspection
 from auditkit.widgets.panel import ExportPanel
 from auditkit.widgets.picker import RunPicker
+from auditkit.widgets.snippets import script
 from auditkit.widgets.table import DeviationTable
 
 
@@ -72,7 +73,8 @@ class Workbench(ipywidgets.VBox):  # type: ignore[misc]
     @property
     def code(self) -> str:
         """What is picked, filtered, selected and exported, as a script."""
-        return self.panel.code
+        lines = [*self.inspection.code_of_view(), *self.inspection.code_of_selection()]
+        return script(*lines, *self.panel.code_of_call())
 
     def static_html(self) -> str:
         """The four widgets as a page without scripts shows them."""
