@@ -115,7 +115,7 @@ class RunPicker(Grid):
         "status": 100,
         "run_skill_area": 112,
         "run_task_difficulty": 108,
-        "run_reviewer": 108,
+        "run_reviewer": 118,
         "started_at": 164,
         "completed_at": 164,
         "total_submissions": 116,
