@@ -13,7 +13,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from benchmarks.data import ROOT
+from benchmarks.data import CACHE, ROOT
+from benchmarks.measure import Command, compare
 
 sys.path.insert(0, str(ROOT / "tests"))
 from browser import (
@@ -27,6 +28,7 @@ from browser import (
 )
 
 MANY, FEW, PEERS = 1_000_000, 10_000, 100_000
+IMPORTS = 7
 DATA = """
 import sys
 sys.path.insert(0, {root!r})
@@ -92,7 +94,7 @@ class Seen:
 def main() -> int:
     """Measure everything and print a table; 1 when a figure is missed."""
     options = _options()
-    seen: list[Seen] = []
+    seen: list[Seen] = [_imports()]
     with chromium() as browser:
         few = _first_rows(browser, FEW, TABLE)
         many = _first_rows(browser, MANY, TABLE)
@@ -113,6 +115,19 @@ def main() -> int:
         limit = "–" if one.limit is None else f"{one.limit:g} {one.unit}"
         print(f"| {one.what} | {one.value:.2f} {one.unit} | {limit} | {one.verdict} |")
     return 1 if any(one.verdict == "missed" for one in seen) else 0
+
+
+def _imports() -> Seen:
+    """CPU time of importing the widgets, against what they stand on."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    wanted = ("import auditkit.widgets", "import ipywidgets, pandas")
+    ours, theirs = compare([Command(arguments=[sys.executable, "-c", line]) for line in wanted], IMPORTS)
+    return Seen(
+        "import auditkit.widgets, against import ipywidgets, pandas",
+        ours.cpu_seconds / theirs.cpu_seconds,
+        "×",
+        1.5,
+    )
 
 
 def _first_rows(browser: Browser, rows: int, cell: str) -> tuple[float, int, int]:

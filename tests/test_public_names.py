@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import setuptools
 from children import python, succeed
 
 import auditkit as ak
@@ -309,11 +310,10 @@ def test_every_cell_of_a_notebook_was_executed_in_order(path: Path) -> None:
 
 def test_the_notebooks_of_the_issue_are_there() -> None:
     names = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert names >= {"01_load_and_inspect", "02_export_evidence"}
+    assert names >= {"01_load_and_inspect", "02_export_evidence", "03_workbench"}
 
 
-def test_a_wheel_holds_every_module_and_the_marker_of_types(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools", minversion="77")
+def test_a_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
     tree = tmp_path / "tree"  # a build leaves its traces in the tree
     shutil.copytree(PACKAGE, tree / "auditkit", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -323,11 +323,12 @@ def test_a_wheel_holds_every_module_and_the_marker_of_types(tmp_path: Path) -> N
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.startswith("auditkit/")}
-    assert held == {path.relative_to(ROOT).as_posix() for path in MODULES} | {"auditkit/py.typed"}
+    files = (path.relative_to(ROOT) for path in PACKAGE.rglob("*") if path.is_file())
+    assert held == {path.as_posix() for path in files if "__pycache__" not in path.parts}
+    assert {"auditkit/py.typed", "auditkit/web/app.ipynb", "auditkit/widgets/static/grid.js"} < held
 
 
 def test_setuptools_is_told_of_every_package_and_of_the_marker_of_types() -> None:
-    setuptools = pytest.importorskip("setuptools")
     options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     packages = {
         name.replace(".", "/") for name in setuptools.find_packages(str(ROOT), **options["packages"]["find"])

@@ -26,10 +26,12 @@ def binned(user, ai, types=None, actions=None):
     user, ai = np.array(user, float), np.array(ai, float)
     types = ["none"] * len(user) if types is None else types
     actions = [None] * len(user) if actions is None else actions
+    with np.errstate(invalid="ignore", over="ignore"):
+        deviation = np.abs(user - ai)
     return Binned(
         user,
         ai,
-        np.abs(user - ai),
+        deviation,
         np.array([TYPES.index(name or "missing") for name in types], int),
         np.array([DECISIONS.index(name or "undecided") for name in actions], int),
     )

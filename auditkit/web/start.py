@@ -128,7 +128,7 @@ def _write_configuration(folder: Path, token: str, port: int, idle_seconds: int)
         "idle_seconds": idle_seconds,
     }
     with open(os.open(folder / "voila.py", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"from auditkit.web.server import configure\n\nconfigure(c, **{values!r})\n")
+        file.write(f"from auditkit.web.server import configure\n\nconfigure(c, **{values!a})\n")
     kernel = folder / "kernels" / "python3"
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text(json.dumps(_KERNEL), encoding="utf-8")

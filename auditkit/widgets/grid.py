@@ -79,7 +79,9 @@ class Grid(AuditWidget):
         rows = self.arrangement.sheet.cells(places[:_STATIC_ROWS], names, _STATIC_LETTERS)
         labels = [_label(self.arrangement.sheet.fields[name]) for name in names]
         shown, total = len(places), len(self.arrangement.sheet)
+        marked = int(self.arrangement.marks.sum())
         title = f"{self.label}: {shown:,}" + (f" of {total:,}" if shown < total else "")
+        title += f", {marked:,} {self.chosen}" if marked else ""
         note = f"These are the first {_STATIC_ROWS}." if shown > _STATIC_ROWS else None
         if not shown:
             note = f"No {self.noun} passes the filters." if total else self.nothing()
