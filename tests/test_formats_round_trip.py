@@ -449,3 +449,10 @@ def test_runs_compare_by_what_they_hold(tmp_path: Path) -> None:
     assert made != opened(a_run([a_result(0), a_result(1, notes="")]), tmp_path)
     assert made != opened(a_run(1), tmp_path)
     assert made != dataclasses.asdict(made.header)
+
+
+def test_a_run_that_came_as_csv_goes_on_as_parquet(tmp_path: Path) -> None:
+    source = Path(__file__).parent.parent / "sample_data" / "runs"
+    csv = ak.export_audit_run("run-001", "csv", source=source, output_dir=tmp_path / "csv")
+    parquet = ak.export_audit_run("run-001", "parquet", source=csv, output_dir=tmp_path / "parquet")
+    assert ak.load_run("run-001", source=parquet) == ak.load_run("run-001", source=csv)

@@ -46,9 +46,15 @@ def everything(sheet: Sheet) -> np.ndarray:
     return np.arange(len(sheet))
 
 
+def differences(frame: pd.DataFrame) -> pd.Series:
+    """To ten decimals; as they are where no decimals are left."""
+    raw = frame.user_score - frame.ai_score
+    return raw.where(raw.abs() > 1e9, raw.clip(-1e9, 1e9).round(10))
+
+
 def values_of(frame: pd.DataFrame, name: str) -> list[Any]:
     """A column as plain values that Python can compare; None where missing."""
-    column = (frame.user_score - frame.ai_score).round(10) if name == "difference" else frame[name]
+    column = differences(frame) if name == "difference" else frame[name]
     values = [None if pd.isna(value) else value for value in column]
     rank = {value: at for at, value in enumerate(CATEGORIES.get(name, []))}
     return [value if value is None else rank.get(value, value) for value in values]

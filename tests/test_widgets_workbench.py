@@ -15,9 +15,9 @@ from pages import Page, state_size, static_texts
 from records import Record, a_result, a_run, dumped, saved
 
 import auditkit as ak
-from auditkit.errors import RunNotFoundError
+from auditkit.errors import InvalidOptionError, RunNotFoundError
 from auditkit.filters import FILTER_FIELDS
-from auditkit.widgets import Workbench
+from auditkit.widgets import DeviationTable, Workbench
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
 IDS = ("run-001", "run-002", "run-003", "run-004", "run-005", "run-006")
@@ -265,6 +265,66 @@ def test_without_a_source_it_says_how_to_name_one() -> None:
     bench = Workbench()
     assert "AUDITKIT_SOURCE" in said(bench.picker, "error")
     assert repr(bench) == "Workbench(RunPicker(0 of 0 runs picked), DeviationTable(0 of 0 results))"
+
+
+def test_a_find_shows_a_row_that_came_after_its_run_was_read(bench: Workbench, folder: Path) -> None:
+    bench.picker.run_ids = ["run-001"]
+    path = folder / "run-001.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("sub-003", "sub-late"), encoding="utf-8")
+    bench.picker.find("sub-late")
+    assert bench.table.view.submission_id.to_list() == ["sub-late"]
+
+
+def test_reading_again_reads_changed_runs_and_tells_of_no_empty_pick(bench: Workbench, folder: Path) -> None:
+    bench.picker.run_ids = ["run-001"]
+    told = []
+    bench.picker.observe(lambda change: told.append(bench.picker.run_ids), "run_ids")
+    path = folder / "run-001.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("sub-003", "sub-late"), encoding="utf-8")
+    bench.picker.reload()
+    assert told == []
+    assert bench.picker.run_ids == ("run-001",)
+    assert "sub-late" in bench.table.results.submission_id.to_list()
+
+
+def test_an_export_of_other_rows_than_shown_is_said(bench: Workbench, folder: Path) -> None:
+    bench.picker.run_ids = ["run-001"]
+    bench.table.filter = ak.Filter(notes="Critical deviation")
+    assert len(bench.table.view) == 1
+    path = folder / "run-001.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("Critical dev", "Dev"), encoding="utf-8")
+    [receipt] = bench.panel.export()
+    assert receipt.rows == 0
+    assert said(bench.panel, "error").startswith("1 result was shown, but 0 written")
+
+
+def test_a_frame_that_the_explorer_refuses_changes_nothing(bench: Workbench) -> None:
+    bench.picker.run_ids = ["run-001"]
+    with pytest.raises(InvalidOptionError, match="deviation"):
+        bench.table.results = bench.table.results.drop(columns="deviation")
+    assert len(bench.table.results) == bench.explorer.counts["total"] == 8
+    assert bench.table.sort == ("deviation", "descending")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("filter", ak.Filter(notes="x")), ("sort", ("notes", "ascending"))]
+)
+def test_what_cannot_be_compared_is_refused_and_not_kept(name: str, value: Any) -> None:
+    table = DeviationTable(ak.load_results("run-001", source=SAMPLES).assign(notes=5))
+    before = (table.filter, table.sort)
+    with pytest.raises(InvalidOptionError, match="notes"):
+        setattr(table, name, value)
+    assert (table.filter, table.sort) == before
+
+
+def test_rows_that_no_script_can_load_are_not_said_to_be_others() -> None:
+    results = ak.load_results("run-001", source=SAMPLES)
+    for frame in (results.drop(columns="position"), pd.concat([results.head(3)] * 2, ignore_index=True)):
+        code = DeviationTable(frame, source=SAMPLES).code
+        assert "load_results" not in code
+        names = {"results": frame}
+        exec(code, names)
+        assert len(names["view"]) == len(frame)
 
 
 # --- code -----------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ class Arrangement(traitlets.HasTraits):
 
     def __init__(self, sheet: Sheet, **traits: Any):
         self._places: np.ndarray | None = None
+        self._next_marks: np.ndarray | None = None
         self.marks = np.zeros(len(sheet), dtype=bool)
         super().__init__(sheet=sheet, **traits)
 
@@ -61,6 +62,11 @@ class Arrangement(traitlets.HasTraits):
         given = {column: asked.value for column, asked in self.conditions.items()}
         self.conditions = conditions_of(self.sheet.fields, given | {name: value})
 
+    def replace(self, sheet: Sheet, marks: np.ndarray) -> None:
+        """Show another sheet, of which some rows are marked from the start."""
+        self._next_marks = marks
+        self.sheet = sheet
+
     def mark(self, places: np.ndarray, how: How = "only") -> None:
         """Mark rows, named by their places in the sheet, or turn their marks over."""
         marks = np.zeros(len(self.sheet), dtype=bool) if how == "only" else self.marks.copy()
@@ -85,6 +91,7 @@ class Arrangement(traitlets.HasTraits):
             raise InvalidOptionError(
                 f"{sort!r} is no order. Give a column of the table and 'ascending' or 'descending', or None."
             )
+        self.sheet.column(pair[0])  # refuses what cannot be compared
         return pair
 
     @traitlets.validate("conditions")
@@ -92,15 +99,18 @@ class Arrangement(traitlets.HasTraits):
         for name in proposal["value"]:
             if name not in self.sheet.fields:
                 raise InvalidOptionError(f"The frame needs one column {name}. Take it from load_results.")
+            self.sheet.column(name)  # refuses what cannot be compared
         return proposal["value"]
 
     @traitlets.observe("sheet")
     def _new_sheet(self, change: Any) -> None:
         self._places = None
-        before, self.marks = self.marks, np.zeros(len(self.sheet), dtype=bool)
+        before, after = self.marks, self._next_marks
+        self.marks = np.zeros(len(self.sheet), dtype=bool) if after is None else after
+        self._next_marks = None
         if self.sort is not None and self.sort[0] not in self.sheet.fields:
             self.sort = None
-        if before.any():
+        if before.any() or self.marks.any():
             self.marking += 1
 
     @traitlets.observe("conditions", "sort")

@@ -20,6 +20,7 @@ _ADVICE = {
     errno.EPERM: "Choose another folder, or ask for access.",
     errno.EROFS: "Choose another folder.",
     errno.ENOTDIR: "Choose another folder.",
+    errno.EEXIST: "Choose another folder.",
     errno.ENOSPC: "Make room, or choose another folder.",
 }
 log = logging.getLogger("auditkit")

@@ -91,6 +91,7 @@ class DeviationExplorer(AuditWidget):
         super().__init__(tolerance=tolerance)
         self.counts = self._counted()
         self.inspection.observe(self._follow, ["sheet", "conditions"])
+        self.inspection.checks.append(_binned)  # says what is wrong before anybody looks at it
 
     def __repr__(self) -> str:
         return f"DeviationExplorer({self.counts['shown']} of {self.counts['total']} results)"
@@ -181,7 +182,6 @@ class DeviationExplorer(AuditWidget):
         return self.inspection.results
 
     def _set_results(self, results: pd.DataFrame) -> None:
-        _binned(Inspection(results).sheet)  # says what is wrong before anybody looks at them
         self.inspection.show(results)
 
 

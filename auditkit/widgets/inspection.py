@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class Inspection(Arrangement):
     run_ids: Any = traitlets.Tuple()
 
     def __init__(self, results: pd.DataFrame, *, source: Any = None, run_ids: Any = None):
+        self.checks: list[Callable[[Sheet], object]] = []  # what widgets ask of other results
         super().__init__(_sheet(results), source=source)
         self.run_ids = _runs_of(results) if run_ids is None else tuple(run_ids)
         self.sort = WORST_FIRST if WORST_FIRST[0] in self.sheet.fields else None
@@ -51,6 +53,8 @@ class Inspection(Arrangement):
         sheet.mask(kept)  # says what is wrong before anything changes
         if self.sort is not None and self.sort[0] in sheet.fields:
             sheet.order(self.sort[0], self.sort[1] == "descending")
+        for check in self.checks:
+            check(sheet)
         self.conditions = kept
         self.run_ids = _runs_of(results) if run_ids is None else tuple(run_ids)
         self.sheet = sheet
@@ -122,8 +126,10 @@ class Inspection(Arrangement):
 
     def code_of_results(self) -> list[str]:
         """Lines that load the results, and cut them where they are not known to be all of their runs."""
+        if len(self.results) and not self._are_named():
+            return ["# `results`: the frame at hand, as run_id and position do not name each of its rows."]
         lines = loading(self.source, self.run_ids)
-        if not {RUN_ID, POSITION} <= set(self.results.columns) or self._is_whole():
+        if not len(self.results) or self._is_whole():
             return lines
         return [*lines, *picking(self.results, "results", "results")]
 
@@ -142,6 +148,11 @@ class Inspection(Arrangement):
         if {RUN_ID, POSITION} <= set(rows.columns):
             return picking(rows)
         return [f"selected = view.iloc[{listed(np.flatnonzero(self.marks[self.places]))}]"]
+
+    def _are_named(self) -> bool:
+        """Whether a script could load these rows again."""
+        names = [RUN_ID, POSITION]
+        return set(names) <= set(self.results.columns) and not self.results.duplicated(names).any()
 
     def _is_whole(self) -> bool:
         """Whether the results are all that their runs have; a source that cannot be read is no yes."""

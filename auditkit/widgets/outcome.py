@@ -56,6 +56,15 @@ def done(receipts: list[ExportReceipt], folder: str) -> str:
     return f"Exported {counted(len(receipts), 'run')}, {counted(rows, 'result')}, to {folder}.{again}"
 
 
+def other_rows(receipt: ExportReceipt, promised: int) -> str:
+    """That a file holds other results than were shown, and what to do."""
+    shown = f"{counted(promised, 'result')} {'was' if promised == 1 else 'were'} shown"
+    return (
+        f"{shown}, but {receipt.rows:,} written to {receipt.path.as_posix()}: "
+        "what is recorded is not what was shown. Read the runs again, and export again."
+    )
+
+
 def undone(error: BatchError) -> str:
     """What became of a batch, a line for each reason why runs failed."""
     done, failed = len(error.receipts), len(error.failures)

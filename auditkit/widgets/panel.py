@@ -24,7 +24,7 @@ from auditkit.widgets.calls import Call, call_of, lines_before
 from auditkit.widgets.choices import SCOPES, Choice, choices, counted
 from auditkit.widgets.delivery import Delivery
 from auditkit.widgets.inspection import Inspection
-from auditkit.widgets.outcome import done, facts, reason, undone
+from auditkit.widgets.outcome import done, facts, other_rows, reason, undone
 from auditkit.widgets.settings import Setting
 from auditkit.widgets.snippets import script as snippet
 from auditkit.widgets.watched import WatchedSource
@@ -150,6 +150,7 @@ class ExportPanel(AuditWidget):
         choice = self.choice
         if choice.reason:
             raise InvalidOptionError(choice.reason)
+        promised = self._promised()
         with self._under_way():
             source = WatchedSource(open_source(self.inspection.source), self._advance)
             try:
@@ -158,7 +159,10 @@ class ExportPanel(AuditWidget):
                 self.receipts = [*self.receipts, *error.receipts]
                 raise
         self.receipts = [*self.receipts, *receipts]
-        self.say(done(receipts, self.output_dir))
+        if promised is not None and receipts[0].rows != promised:
+            self.say(other_rows(receipts[0], promised), "error")
+        else:
+            self.say(done(receipts, self.output_dir))
         return receipts
 
     def static_html(self) -> str:
@@ -170,6 +174,11 @@ class ExportPanel(AuditWidget):
         more = len(self.receipts) - len(last)
         rest = f"<p>{counted(more, 'earlier export')} not shown.</p>" if more else ""
         return "".join([what, *last, rest])
+
+    def _promised(self) -> int | None:
+        """How many results the page shows for the scope; None for whole runs."""
+        rows = {"view": self.inspection.mask, "selected": lambda: self.inspection.marks}.get(self.scope)
+        return None if rows is None else int(rows().sum())
 
     def _call(self) -> Call:
         options = WriteOptions(

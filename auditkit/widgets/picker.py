@@ -105,6 +105,8 @@ class RunPicker(Grid):
     search = traitlets.Unicode("").tag(sync=True)
     run_ids = Made("_get_run_ids", "pick")
     found: Any = traitlets.Any(None, allow_none=True)
+    listings = traitlets.Int(0)
+    """How often the source was listed."""
 
     noun = "run"
     label = "Runs"
@@ -130,7 +132,8 @@ class RunPicker(Grid):
         self._runs = _Runs(Sheet(runs_frame([]), _FIELDS))
         picked = traits.pop("run_ids", ())
         super().__init__(self._runs, **traits)
-        self._runs.observe(lambda change: self.tell("run_ids"), ["marking"])
+        self._told: tuple[str, ...] = ()
+        self._runs.observe(self._tell_picks, ["marking"])
         self.reload()
         self.pick(picked)
 
@@ -176,8 +179,9 @@ class RunPicker(Grid):
         self._failures = FailureList()
         self.say("")
         self.attempt(lambda: self._listed(headers))
-        self._runs.sheet = Sheet(runs_frame(headers), _FIELDS)
-        self.pick([header.id for header in headers if header.id in picked])
+        kept = np.array([header.id in picked for header in headers], dtype=bool)
+        self._runs.replace(Sheet(runs_frame(headers), _FIELDS), kept)
+        self.listings += 1
 
     def find(self, text: str) -> pd.DataFrame:
         """The results of a submission or of a user, in all runs; the runs they stand in are picked.
@@ -192,12 +196,17 @@ class RunPicker(Grid):
         listed = set(self.runs[RUN_ID])
         if found and not {run_id for run_id, _, _ in found} <= listed:
             self.reload()
-        if found:
-            self.pick([run_id for run_id, _, _ in found])
         self._say_found(text, results, failures)
         self.sought = text
         self.found = results
+        if found:
+            self.pick([run_id for run_id, _, _ in found])
         return results
+
+    def _tell_picks(self, change: Any) -> None:
+        if self.run_ids != self._told:
+            self._told = self.run_ids
+            self.tell("run_ids")
 
     @traitlets.validate("search")
     def _is_text(self, proposal: Any) -> Any:

@@ -65,6 +65,8 @@ class Sheet:
         self, places: np.ndarray, names: Sequence[str], letters: int | None = _CELL_LETTERS
     ) -> list[list[str | None]]:
         """Some rows as texts of so many letters, None: whole; None where a value is missing."""
+        if not names:
+            return [[] for _ in places]
         rows = self.frame.iloc[places]
         columns = [self._texts(name, column_of(rows, self.fields[name])) for name in names]
         return [

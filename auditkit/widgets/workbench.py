@@ -11,6 +11,7 @@ from auditkit.errors import AuditkitError
 from auditkit.filters import Filter
 from auditkit.frames import results_frame
 from auditkit.run import AuditRun
+from auditkit.schema import RUN_ID
 from auditkit.search import SEARCHED
 from auditkit.sources import open_source
 from auditkit.widgets.base import Answer, sentence
@@ -61,11 +62,12 @@ class Workbench(ipywidgets.VBox):  # type: ignore[misc]
         self.explorer = DeviationExplorer(self.inspection)
         self.table = DeviationTable(self.inspection)
         self.panel = ExportPanel(self.inspection)
-        self.panel.output_dir = str(output_dir)
+        self.panel.output_dir = output_dir
         super().__init__([self.picker, self.explorer, self.table, self.panel])
         self.add_class("ak-workbench")
         self.picker.observe(self._show, "run_ids")
         self.picker.observe(self._narrow, "found")
+        self.picker.observe(self._read_again, "listings")
 
     def __repr__(self) -> str:
         return f"Workbench({self.picker!r}, {self.table!r})"
@@ -123,11 +125,20 @@ class Workbench(ipywidgets.VBox):  # type: ignore[misc]
         self.table.say(" ".join([*unread, *rest, *words]), "error" if unread else "info")
 
     def _narrow(self, change: Any) -> None:
-        """Show the results that the picker has found, and no others."""
+        """Show the results that the picker has found, as they are now, and no others."""
         found = change["new"]
         if len(found):
             same = [name for name in SEARCHED if (found[name] == self.picker.sought).all()]
             self.inspection.filter = Filter(**dict.fromkeys(same[:1], (self.picker.sought,)))
+            for run_id in found[RUN_ID].unique():
+                self._held.pop(run_id, None)
+            if set(found[RUN_ID]) == set(self.picker.run_ids):  # else they are picked next, and shown then
+                self._show(change)
+
+    def _read_again(self, change: Any) -> None:
+        """Read the picked runs anew: they may have changed."""
+        self._held.clear()
+        self._show(change)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         data, metadata = super()._repr_mimebundle_(**kwargs), {}

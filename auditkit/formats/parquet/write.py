@@ -25,7 +25,9 @@ def write_runs(
 
     records = [_record(run.header, include_metadata) for run in runs]
     metadata = {METADATA_KEY: json.dumps(records, ensure_ascii=False).encode()}
-    schema = pa.schema([pa.field(RUN_ID, pa.string(), nullable=False), *result_schema()], metadata)
+    absent = {name for run in runs for name in run.absent_fields}
+    fields = [field.with_nullable(field.nullable or field.name in absent) for field in result_schema()]
+    schema = pa.schema([pa.field(RUN_ID, pa.string(), nullable=False), *fields], metadata)
     target = pa.PythonFile(FileOfSink(sink.write), "w")
     with parquet.ParquetWriter(target, schema, compression=compression or "snappy") as writer:
         for run in runs:

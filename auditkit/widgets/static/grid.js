@@ -41,6 +41,7 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
   let columns = [];
   let offset = 0; // pixels above the first row in sight, as if the page could be as tall as all rows
   let asking = false;
+  let drawnChips = "";
 
   const head = element("div", { class: "ak-head", role: "row", "aria-rowindex": "1" });
   const body = element("div", { class: "ak-body", role: "rowgroup" });
@@ -73,7 +74,6 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
   );
   const dialog = filterDialog(frame, (form) => focusAgain(table, form));
 
-  // ---- what is shown -------------------------------------------------------------------------------
 
   function visibleColumns() {
     const hidden = new Set(model.get("hidden"));
@@ -230,7 +230,12 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
     empty.hidden = shown > 0;
     empty.textContent = total > 0 ? `No ${noun} passes the filters. Take one away to see more.` : nothing;
     const asked = Object.entries(state.asked).map(([name, { words }]) => chip(name, words));
-    chips.replaceChildren(...asked, ...(asked.length > 1 ? [clearButton()] : []));
+    if (JSON.stringify(state.asked) !== drawnChips) {
+      const focused = chips.contains(document.activeElement);
+      chips.replaceChildren(...asked, ...(asked.length > 1 ? [clearButton()] : []));
+      if (focused) (chips.querySelector("button") ?? table).focus();
+      drawnChips = JSON.stringify(state.asked);
+    }
     chips.hidden = asked.length === 0;
   }
 
@@ -254,7 +259,6 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
     return element("button", button, "Clear all filters");
   }
 
-  // ---- rows come and go ----------------------------------------------------------------------------
 
   /** Ask for the pages in sight that are not here; what came into sight meanwhile is asked for afterwards. */
   async function fetchRows(first, last) {
@@ -268,7 +272,7 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
     const answer = await frame.ask({ do: "rows", first: missing[0] * PAGE, count: PAGE });
     asking = false;
     if (answer === null) return;
-    keepPage(missing[0], answer);
+    if (columns.every((column) => answer.names.includes(column.name))) keepPage(missing[0], answer);
     draw();
   }
 
@@ -294,7 +298,6 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
     scrollTo(moved ? 0 : offset);
   }
 
-  // ---- scrolling -----------------------------------------------------------------------------------
 
   function scrollTo(pixels) {
     offset = Math.min(Math.max(0, pixels), longestOffset());
@@ -340,7 +343,6 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
     if (active.row !== HEADER) onMove(active.row);
   }
 
-  // ---- marking, sorting, columns -------------------------------------------------------------------
 
   /** Mark rows by the layout in which they were drawn: they may be elsewhere by now. */
   function mark(first, last, how) {
@@ -413,7 +415,6 @@ export function grid(frame, model, { onOpen = () => {}, onMove = () => {} } = {}
     else announce(said, "Nothing was copied: this page may not use the clipboard.");
   }
 
-  // ---- mouse and keyboard --------------------------------------------------------------------------
 
   function stop(event) {
     event.stopPropagation();
