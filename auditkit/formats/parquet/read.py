@@ -138,7 +138,7 @@ def _events(file: Any, headers: dict[str, RunHeader], problems: Problems) -> Run
             _check(results, headers[run_id], position, problems)
             position += len(part)
             if not problems:
-                yield results.cast(result_schema())
+                yield pa.RecordBatch.from_arrays(results.columns, schema=result_schema())
     yield from waiting
 
 
