@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "auditkit"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# DESIGN §5, as far as issue 2 goes: verify_exports, the log and the evidence come later
+# DESIGN §5: verify_exports, the log and the evidence come later
 FUNCTIONS = (
     "cleanup_old_exports", "export_audit_run", "export_multiple_runs", "export_results", "find_results",
     "get_export_stats",

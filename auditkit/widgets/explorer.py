@@ -17,9 +17,10 @@ from auditkit.errors import InvalidOptionError
 from auditkit.filters import FILTER_FIELDS, Filter
 from auditkit.html import rows_html
 from auditkit.widgets.assets import script, style
-from auditkit.widgets.base import Answer, AuditWidget, Made
+from auditkit.widgets.base import Answer, AuditWidget
 from auditkit.widgets.counts import DECISIONS, TYPES, Binned
 from auditkit.widgets.inspection import Inspection
+from auditkit.widgets.shared import Shared
 from auditkit.widgets.sheet import Sheet
 from auditkit.widgets.snippets import script as snippet
 
@@ -30,7 +31,7 @@ _MOST_WORDS = 200
 _MOST_TOLERANCES = 4
 
 
-class DeviationExplorer(AuditWidget):
+class DeviationExplorer(Shared, AuditWidget):
     """Results as two drawings over their table: how far user and AI score lie apart, and where.
 
     A histogram of the differences (user score - AI score, points) by deviation type, and the density of
@@ -82,8 +83,6 @@ class DeviationExplorer(AuditWidget):
 
     counts: Any = traitlets.Dict().tag(sync=True)
     tolerance: Any = traitlets.TraitType((5, 15)).tag(sync=True)
-    filter = Made("_get_filter", "_set_filter")
-    results = Made("_get_results", "_set_results")
 
     def __init__(self, results: pd.DataFrame | Inspection, *, source: Any = None, tolerance: Any = (5, 15)):
         self.inspection = Inspection.of(results, source)
@@ -171,18 +170,6 @@ class DeviationExplorer(AuditWidget):
         self.say("")
         self.inspection.filter = Filter()
         return {}
-
-    def _get_filter(self) -> Filter:
-        return self.inspection.filter
-
-    def _set_filter(self, filter: Filter) -> None:
-        self.inspection.filter = filter
-
-    def _get_results(self) -> pd.DataFrame:
-        return self.inspection.results
-
-    def _set_results(self, results: pd.DataFrame) -> None:
-        self.inspection.show(results)
 
 
 def points(value: float | None, signed: bool = False) -> str:

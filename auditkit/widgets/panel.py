@@ -19,13 +19,14 @@ from auditkit.receipts import ExportReceipt
 from auditkit.sources import open_source
 from auditkit.widgets import settings
 from auditkit.widgets.assets import script, style
-from auditkit.widgets.base import Answer, AuditWidget, Made
+from auditkit.widgets.base import Answer, AuditWidget
 from auditkit.widgets.calls import Call, call_of, lines_before
 from auditkit.widgets.choices import SCOPES, Choice, choices, counted
 from auditkit.widgets.delivery import Delivery
 from auditkit.widgets.inspection import Inspection
 from auditkit.widgets.outcome import done, facts, other_rows, reason, undone
 from auditkit.widgets.settings import Setting
+from auditkit.widgets.shared import Shared
 from auditkit.widgets.snippets import script as snippet
 from auditkit.widgets.watched import WatchedSource
 
@@ -36,7 +37,7 @@ _MOST_DOWNLOADS = 8
 _STATIC_RECEIPTS = 10
 
 
-class ExportPanel(AuditWidget):
+class ExportPanel(Shared, AuditWidget):
     """What an inspection shows, exported by the functions that a script calls.
 
     Parameters
@@ -98,9 +99,6 @@ class ExportPanel(AuditWidget):
     _known: Any = traitlets.Dict().tag(sync=True)
     _choices: Any = traitlets.Dict().tag(sync=True)
     _heeded: Any = traitlets.List().tag(sync=True)
-
-    filter = Made("_get_filter", "_set_filter")
-    results = Made("_get_results", "_set_results")
 
     def __init__(self, results: pd.DataFrame | Inspection, *, source: Any = None, **traits: Any):
         self.inspection = Inspection.of(results, source)
@@ -257,15 +255,3 @@ class ExportPanel(AuditWidget):
             raise AuditkitError("There is no such receipt any more. Export it again.")
         receipt: ExportReceipt = self.receipts[number]
         return receipt
-
-    def _get_filter(self) -> Any:
-        return self.inspection.filter
-
-    def _set_filter(self, filter: Any) -> None:
-        self.inspection.filter = filter
-
-    def _get_results(self) -> pd.DataFrame:
-        return self.inspection.results
-
-    def _set_results(self, results: pd.DataFrame) -> None:
-        self.inspection.show(results)

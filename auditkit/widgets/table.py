@@ -12,12 +12,13 @@ from auditkit.widgets.assets import script, style
 from auditkit.widgets.base import Answer, Made
 from auditkit.widgets.grid import Grid
 from auditkit.widgets.inspection import Inspection
+from auditkit.widgets.shared import Shared
 from auditkit.widgets.snippets import script as snippet
 
 _HIDDEN = ("result_id", "task_title")
 
 
-class DeviationTable(Grid):
+class DeviationTable(Shared, Grid):
     """Results as a table: sorted, filtered and marked in Python, fetched as they come into sight.
 
     Parameters
@@ -57,10 +58,8 @@ class DeviationTable(Grid):
     _esm = script("table.js")
     _css = style("base.css", "grid.css")
 
-    filter = Made("_get_filter", "_set_filter")
     view = Made("_get_view", "_refuse_view")
     selected = Made("_get_selected", "select")
-    results = Made("_get_results", "_set_results")
 
     noun = "result"
     label = "Results"
@@ -143,12 +142,6 @@ class DeviationTable(Grid):
             ]
         }
 
-    def _get_filter(self) -> Any:
-        return self.inspection.filter
-
-    def _set_filter(self, filter: Any) -> None:
-        self.inspection.filter = filter
-
     def _get_view(self) -> pd.DataFrame:
         return self.inspection.view
 
@@ -157,9 +150,3 @@ class DeviationTable(Grid):
 
     def _get_selected(self) -> pd.DataFrame:
         return self.inspection.selected
-
-    def _get_results(self) -> pd.DataFrame:
-        return self.inspection.results
-
-    def _set_results(self, results: pd.DataFrame) -> None:
-        self.inspection.show(results)
