@@ -514,6 +514,7 @@ def test_the_server_does_not_outlive_the_command(tmp_path: Path) -> None:
         server = command.server
         command.process.kill()
         until(lambda: not server.is_running(), "the server went on")
+    assert list(tmp_path.glob("auditkit-web-*")) == []  # the token stood in it
 
 
 def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -37,7 +39,7 @@ def configure(
     _set_up_pages(config.VoilaConfiguration)
     _set_up_kernels(config, working_folder, idle_seconds)
     logging.getLogger("tornado").setLevel(logging.ERROR)
-    _end_with_the_command()
+    _end_with_the_command(folder)
 
 
 def _tornado_settings(port: int) -> dict[str, Any]:
@@ -106,10 +108,14 @@ def only_our_page(handler: Any, notebook: Any, cwd: str) -> None:
         raise Finish
 
 
-def _end_with_the_command() -> None:
+def _end_with_the_command(folder: str) -> None:
+    command = os.getppid()
+
     def wait() -> None:
         while os.read(0, 1):  # standard input is held open by the command, however that one ends
             pass
+        if os.getppid() != command:  # it was killed, and cleans up nothing any more
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
