@@ -220,8 +220,9 @@ def test_widgets_that_share_an_inspection_stay_together(source: Path, out: Path)
     inspection.show(ak.load_results(["alpha", "beta"], source=source))
     assert panel._choices["runs"]["amount"] == "2 runs, a file each, with all results"
     assert panel._choices["run"]["reason"] == "2 runs are picked. Pick one, or export these runs."
-    assert panel._choices["selected"]["reason"] == "No rows are selected. Select some in the table."
+    assert panel._choices["selected"]["amount"] == "1 of 42 results"  # it is still there
     panel.results = ak.load_results(["beta"], source=source)
+    assert panel._choices["selected"]["reason"] == "No rows are selected. Select some in the table."
     assert panel._choices["view"]["amount"] == "5 of 12 results"
     assert heard.count("results") == 2
     assert {"filter", "results"} == set(heard)

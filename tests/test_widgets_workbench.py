@@ -287,6 +287,18 @@ def test_reading_again_reads_changed_runs_and_tells_of_no_empty_pick(bench: Work
     assert "sub-late" in bench.table.results.submission_id.to_list()
 
 
+def test_selected_rows_stay_so_when_another_run_is_picked(bench: Workbench) -> None:
+    bench.picker.run_ids = ["run-001"]
+    bench.table.selected = bench.table.view.head(2)
+    wanted = rows_of(bench.table.selected)
+    bench.picker.run_ids = ["run-001", "run-003"]
+    assert sorted(rows_of(bench.table.selected)) == sorted(wanted)
+    bench.picker.reload()
+    assert sorted(rows_of(bench.table.selected)) == sorted(wanted)
+    bench.picker.run_ids = ["run-003"]
+    assert rows_of(bench.table.selected) == []
+
+
 def test_an_export_of_other_rows_than_shown_is_said(bench: Workbench, folder: Path) -> None:
     bench.picker.run_ids = ["run-001"]
     bench.table.filter = ak.Filter(notes="Critical deviation")

@@ -109,13 +109,10 @@ def only_our_page(handler: Any, notebook: Any, cwd: str) -> None:
 
 
 def _end_with_the_command(folder: str) -> None:
-    command = os.getppid()
-
     def wait() -> None:
         while os.read(0, 1):  # standard input is held open by the command, however that one ends
             pass
-        if os.getppid() != command:  # it was killed, and cleans up nothing any more
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # a killed command leaves it behind
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()

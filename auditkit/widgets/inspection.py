@@ -47,7 +47,10 @@ class Inspection(Arrangement):
         return results if isinstance(results, Inspection) else cls(results, source=source)
 
     def show(self, results: pd.DataFrame, run_ids: Any = None) -> None:
-        """Look at other results, through the same filter as far as they have its columns."""
+        """Look at other results, through the same filter as far as they have its columns.
+
+        Rows that were marked stay so where they are still shown, under the same ids.
+        """
         sheet = _sheet(results)
         kept = {name: asked for name, asked in self.conditions.items() if name in sheet.fields}
         sheet.mask(kept)  # says what is wrong before anything changes
@@ -55,9 +58,10 @@ class Inspection(Arrangement):
             sheet.order(self.sort[0], self.sort[1] == "descending")
         for check in self.checks:
             check(sheet)
+        marks = self._still_marked(sheet) & sheet.mask(kept)
         self.conditions = kept
         self.run_ids = _runs_of(results) if run_ids is None else tuple(run_ids)
-        self.sheet = sheet
+        self.replace(sheet, marks)
 
     @property
     def results(self) -> pd.DataFrame:
@@ -148,6 +152,16 @@ class Inspection(Arrangement):
         if {RUN_ID, POSITION} <= set(rows.columns):
             return picking(rows)
         return [f"selected = view.iloc[{listed(np.flatnonzero(self.marks[self.places]))}]"]
+
+    def _still_marked(self, sheet: Sheet) -> np.ndarray:
+        """Which rows of another sheet are marked in this one; none where nothing names them."""
+        names = [RUN_ID, POSITION, *(name for name in _IDS if name in sheet.frame and name in self.results)]
+        both = set(names) <= set(sheet.frame.columns) & set(self.results.columns)
+        if not both or not self.marks.any():
+            return np.zeros(len(sheet), dtype=bool)
+        marked = pd.MultiIndex.from_frame(self.results.loc[self.marks, names])
+        still: np.ndarray = pd.MultiIndex.from_frame(sheet.frame[names]).isin(marked)
+        return still
 
     def _are_named(self) -> bool:
         """Whether a script could load these rows again."""
