@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "auditkit.export": ("export_audit_run", "export_multiple_runs", "export_results"),
+    "auditkit.exportlog": ("ExportLog", "read_export_log"),
     "auditkit.filters": ("Filter",),
     "auditkit.load": (
         "list_available_runs",
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from auditkit.export import export_audit_run as export_audit_run
     from auditkit.export import export_multiple_runs as export_multiple_runs
     from auditkit.export import export_results as export_results
+    from auditkit.exportlog import ExportLog as ExportLog
+    from auditkit.exportlog import read_export_log as read_export_log
     from auditkit.filters import Filter as Filter
     from auditkit.load import list_available_runs as list_available_runs
     from auditkit.load import load_failures as load_failures

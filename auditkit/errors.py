@@ -39,6 +39,14 @@ class ExportExistsError(AuditkitError, FileExistsError):
     """A file of that name with other bytes exists, and `if_exists="error"` was asked for."""
 
 
+class InvalidKeyError(AuditkitError, ValueError):
+    """A key that is no key of the wanted kind, or a secret one whose file others may read."""
+
+
+class DecryptionError(AuditkitError, ValueError):
+    """An encrypted file that is damaged, cut off, or meant for another key."""
+
+
 class MissingExtraError(AuditkitError, ImportError):
     """A part of auditkit that is installed on demand is asked for, and is not installed."""
 
@@ -122,6 +130,34 @@ class BatchError(AuditkitError):
     def failures(self) -> Any:
         """The runs that were not exported, each with its error."""
         return self.result.failures
+
+
+class Problem(NamedTuple):
+    """One thing that a verification found: changed, missing, unexpected, half-done, log, signature."""
+
+    kind: str
+    path: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.kind}: {self.detail}"
+
+
+class VerificationError(AuditkitError):
+    """Evidence that is not what it was, with everything that was found.
+
+    Attributes
+    ----------
+    problems : list of Problem
+        kind (changed, missing, unexpected, half-done, log, signature), path, detail.
+    """
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()):
+        super().__init__(message)
+        self.problems = list(problems)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.problems)
 
 
 class FailureList:

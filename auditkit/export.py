@@ -6,21 +6,25 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from auditkit.destination import open_destination
 from auditkit.errors import AuditkitError, BatchError, InvalidOptionError
 from auditkit.filters import Filter
 from auditkit.formats.base import Compression, WriteOptions
 from auditkit.naming import check_run_id
 from auditkit.orders import Order
 from auditkit.progress import progress_bar
-from auditkit.publish import IfExists
+from auditkit.publish import IfExists, PublishLog
 from auditkit.receipts import BatchFailure, BatchResult, ExportReceipt
 from auditkit.run import AuditRun
 from auditkit.selection import rows_named
-from auditkit.sources import open_source
+from auditkit.sources import Source, open_source
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from auditkit.protect.pseudonyms import Pseudonymizer
+
+EncryptTo = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 _GROUP = 64
 
 
@@ -36,6 +40,11 @@ def export_audit_run(
     excel: bool = False,
     compression: Compression | None = None,
     if_exists: IfExists = "version",
+    encrypt_to: EncryptTo | None = None,
+    pseudonymizer: Pseudonymizer | None = None,
+    checksum: bool = False,
+    log: str | os.PathLike[str] | PublishLog | None = None,
+    group_readable: bool = False,
 ) -> ExportReceipt:
     """Export one run as a file.
 
@@ -63,6 +72,17 @@ def export_audit_run(
     if_exists : {"version", "error", "replace"}
         If a file of that name has other bytes: take the next free name, refuse, or replace it. With
         the same bytes nothing is written.
+    encrypt_to : str, path, or several, optional
+        Recipients that alone can read the file: `age1…`, an SSH public key, or a file of them; adds
+        `.age`. Encrypting twice never gives the same bytes. `decrypt_export` undoes it.
+    pseudonymizer : Pseudonymizer, optional
+        Writes pseudonyms for the ids of users, submissions and reviewers.
+    checksum : bool
+        Write `FILE.sha256` beside it, for `sha256sum -c`.
+    log : path or PublishLog, optional
+        The export log; left out: `export-log.jsonl` in the folder. There is always one.
+    group_readable : bool
+        Let the group read the file (0640); otherwise its owner alone may (0600).
 
     Returns
     -------
@@ -89,8 +109,25 @@ def export_audit_run(
         excel=excel,
         compression=compression,
     )
-    order = Order(format, options, output_dir, if_exists)
-    (outcome,) = order.export([run if isinstance(run, AuditRun) else _opened(run, source)])
+    to = open_destination(
+        output_dir,
+        if_exists=if_exists,
+        encrypt_to=encrypt_to,
+        pseudonymizer=pseudonymizer,
+        checksum=checksum,
+        log=log,
+        group_readable=group_readable,
+    )
+    order = Order(format, options, to)
+    if isinstance(run, AuditRun):
+        order.prepare([run], None)
+        (outcome,) = order.export([run])
+    else:
+        check_run_id(run)
+        place = open_source(source)
+        runs = place.open([run])
+        order.prepare(runs, place.location)
+        (outcome,) = order.export(runs)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -108,6 +145,11 @@ def export_multiple_runs(
     excel: bool = False,
     compression: Compression | None = None,
     if_exists: IfExists = "version",
+    encrypt_to: EncryptTo | None = None,
+    pseudonymizer: Pseudonymizer | None = None,
+    checksum: bool = False,
+    log: str | os.PathLike[str] | PublishLog | None = None,
+    group_readable: bool = False,
     on_error: Literal["raise", "collect"] = "raise",
     progress: bool | None = None,
 ) -> BatchResult:
@@ -152,9 +194,20 @@ def export_multiple_runs(
         excel=excel,
         compression=compression,
     )
-    order = Order(format, options, output_dir, if_exists)
+    to = open_destination(
+        output_dir,
+        if_exists=if_exists,
+        encrypt_to=encrypt_to,
+        pseudonymizer=pseudonymizer,
+        checksum=checksum,
+        log=log,
+        group_readable=group_readable,
+    )
+    order = Order(format, options, to)
     ids = [run_ids] if isinstance(run_ids, str) else list(run_ids)
-    runs = _opened_each(ids, source)
+    place = open_source(source)
+    runs = _opened_each(ids, place)
+    order.prepare(runs, place.location)
     groups = [runs[start : start + _GROUP] for start in range(0, len(runs), _GROUP)]
     done = (outcome for group in groups for outcome in order.export(group))
     outcomes = list(progress_bar(done, len(runs), "run", progress))
@@ -185,6 +238,11 @@ def export_results(
     excel: bool = False,
     compression: Compression | None = None,
     if_exists: IfExists = "version",
+    encrypt_to: EncryptTo | None = None,
+    pseudonymizer: Pseudonymizer | None = None,
+    checksum: bool = False,
+    log: str | os.PathLike[str] | PublishLog | None = None,
+    group_readable: bool = False,
 ) -> ExportReceipt:
     """Export a selection of results, of one run or of several, as one file.
 
@@ -236,30 +294,32 @@ def export_results(
         excel=excel,
         compression=compression,
     )
-    order = Order(format, options, output_dir, if_exists)
+    to = open_destination(
+        output_dir,
+        if_exists=if_exists,
+        encrypt_to=encrypt_to,
+        pseudonymizer=pseudonymizer,
+        checksum=checksum,
+        log=log,
+        group_readable=group_readable,
+    )
+    order = Order(format, options, to)
     if filter is not None and not isinstance(filter, Filter):
         raise InvalidOptionError(
             f"filter={filter!r} is no Filter. Make one: ak.Filter(deviation=(40, None))."
         )
     places = rows_named(results)
-    opened = open_source(source).open(list(places)) if places else []
+    place = open_source(source) if places else None
     runs = []
-    for run in opened:
+    for run in place.open(list(places)) if place else []:
         if isinstance(run, Exception):
             raise run
         runs.append(run)
+    order.prepare(runs, place.location if place else None)
     return order.export_selection(runs, places, name, filter or Filter())
 
 
-def _opened(run_id: str, source: Any) -> AuditRun:
-    check_run_id(run_id)
-    (found,) = open_source(source).open([run_id])
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-def _opened_each(run_ids: list[str], source: Any) -> list[AuditRun | Exception]:
+def _opened_each(run_ids: list[str], source: Source) -> list[AuditRun | Exception]:
     """The run of each id, or why there is none; the source is listed once."""
     reasons: dict[int, Exception] = {}
     for index, run_id in enumerate(run_ids):
@@ -267,7 +327,7 @@ def _opened_each(run_ids: list[str], source: Any) -> list[AuditRun | Exception]:
             check_run_id(run_id)
         except AuditkitError as error:
             reasons[index] = error
-    found = iter(open_source(source).open([i for at, i in enumerate(run_ids) if at not in reasons]))
+    found = iter(source.open([i for at, i in enumerate(run_ids) if at not in reasons]))
     return [reasons[index] if index in reasons else next(found) for index in range(len(run_ids))]
 
 

@@ -20,7 +20,7 @@ _SUFFIX = re.compile(r"\.[a-z0-9]+", re.ASCII)
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _EXPORT = re.compile(
     rf"audit-(?:run|results)-(?P<id>[A-Za-z0-9][A-Za-z0-9._~-]*?)-(?P<date>{_DATE})"
-    r"(?:-(?P<version>[1-9][0-9]*))?\.(?P<format>[a-z0-9]+)(?P<packed>\.gz|\.zst)?",
+    r"(?:-(?P<version>[1-9][0-9]*))?\.(?P<format>[a-z0-9]+)(?P<packed>\.gz|\.zst)?(?P<sealed>\.age)?",
     re.ASCII,
 )
 
@@ -85,6 +85,14 @@ def version_name(name: str, version: int) -> str:
     match = _EXPORT.fullmatch(name)
     cut = match.end("date") if match else len(name)
     return f"{name[:cut]}-{version}{name[cut:]}"
+
+
+def version_of(name: str) -> str | None:
+    """The name whose second or later version this is, or None."""
+    match = _EXPORT.fullmatch(name)
+    if match is None or match["version"] is None:
+        return None
+    return name[: match.end("date")] + name[match.end("version") :]
 
 
 def export_date() -> str:

@@ -1,23 +1,22 @@
-"""An order for files: a format with its options and a folder, carried out run by run or as a selection."""
+"""An order for files: a format with its options and a destination, for each run or for a selection."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from auditkit.destination import Destination
 from auditkit.errors import InvalidOptionError
 from auditkit.filters import Filter
 from auditkit.formats import get_format
 from auditkit.formats.base import COMPRESSION_SUFFIXES, SelectionFormat, Sink, WriteOptions
 from auditkit.naming import run_file_name, selection_file_name
-from auditkit.publish import Draft, IfExists, Published, publish
+from auditkit.publish import Draft, Published, publish
 from auditkit.receipts import ExportReceipt
 from auditkit.run import AuditRun, Batches, HeaderChanged
 from auditkit.selection import Rows, matching, picked_rows
@@ -43,45 +42,47 @@ class Tally:
 
 
 class Order:
-    """A format with its options and the place where its files go."""
+    """A format with its options and the destination of its files."""
 
-    def __init__(
-        self, format: str, options: WriteOptions, output_dir: str | os.PathLike[str], if_exists: IfExists
-    ):
+    def __init__(self, format: str, options: WriteOptions, destination: Destination):
         self._name = format
         self._format = get_format(format, options)
         self._options = options
-        self._folder = Path(output_dir)
-        self._if_exists: IfExists = if_exists
+        self._to = destination
         self._compression = None if format == "parquet" else options.compression
         packed = COMPRESSION_SUFFIXES[self._compression] if self._compression else ""
-        self._suffix = self._format.suffix + packed
+        self._suffix = self._format.suffix + packed + destination.suffix
         if not options.formula_guard:
-            log.warning("exporting %s without the formula guard to %s", format, self._folder)
+            log.warning("exporting %s without the formula guard to %s", format, destination.folder)
+
+    def prepare(self, runs: Iterable[AuditRun | Exception], source: str | None) -> None:
+        """Know where the runs come from; with pseudonyms, read them once for their ids."""
+        self._to = self._to.of([run for run in runs if isinstance(run, AuditRun)], source)
 
     def export(self, runs: Sequence[AuditRun | Exception]) -> list[ExportReceipt | Exception]:
         """A receipt for each run, or why there is none; the files are made as a group."""
         drafts: dict[int, Draft] = {}
-        tallies = [Tally() for _ in runs]
+        facts: dict[int, Callable[[], dict[str, Any]]] = {}
         outcomes: list[Any] = list(runs)
         for index, run in enumerate(runs):
             if isinstance(run, AuditRun):
+                tally, written = Tally(), self._to.disguised(run)
                 name = run_file_name if run.positions is None else selection_file_name
-                write = partial(self._write_run, run, tallies[index])
-                drafts[index] = self._draft(name(run.id, self._suffix), write)
+                chosen = None if run.positions is None else _ROWS_CHOSEN
+                facts[index] = partial(self._facts, [written], [tally], partial(_as_is, chosen))
+                write = partial(self._write_run, written, tally)
+                drafts[index] = self._draft(name(written.id, self._suffix), write, facts[index])
                 self._warn_of_absent(run)
         started = time.perf_counter()
-        published = publish(list(drafts.values()), if_exists=self._if_exists)
+        published = publish(list(drafts.values()), if_exists=self._to.if_exists, log=self._to.log)
         for index, outcome in zip(drafts, published, strict=True):
             if isinstance(outcome, HeaderChanged):
                 outcomes[index] = self.export([outcome.run])[0]
             elif isinstance(outcome, Exception):
                 outcomes[index] = outcome
             else:
-                run = outcomes[index]
-                filter = None if run.positions is None else _ROWS_CHOSEN
-                outcomes[index] = self._receipt(outcome, [run], [tallies[index]], started, filter)
-        return outcomes
+                outcomes[index] = self._receipt(outcome, facts[index](), started)
+        return self._to.with_checksums(outcomes)
 
     def export_selection(
         self, runs: Sequence[AuditRun], places: Mapping[str, Rows], name: str, filter: Filter
@@ -90,18 +91,25 @@ class Order:
         started = time.perf_counter()
         tallies = [Tally() for _ in runs]
         chosen = [
-            _chosen(run, places[run.id], filter, tally) for run, tally in zip(runs, tallies, strict=True)
+            self._to.disguised(_chosen(run, places[run.id], filter, tally))
+            for run, tally in zip(runs, tallies, strict=True)
         ]
+        facts = partial(self._facts, chosen, tallies, partial(self._how_chosen, filter, tallies))
         write = partial(self._write_selection, chosen)
-        draft = self._draft(selection_file_name(name, self._suffix), write)
-        (outcome,) = publish([draft], if_exists=self._if_exists)
+        file_name = selection_file_name(self._to.disguised_text(name), self._suffix)
+        (outcome,) = publish(
+            [self._draft(file_name, write, facts)], if_exists=self._to.if_exists, log=self._to.log
+        )
         if isinstance(outcome, HeaderChanged):
             changed = outcome.run  # under the same id: a source lets none change it
             again = [changed if run.id == changed.id else run for run in runs]
             return self.export_selection(again, places, name, filter)
         if isinstance(outcome, Exception):
             raise outcome
-        return self._receipt(outcome, runs, tallies, started, _how_chosen(filter, tallies))
+        (receipt,) = self._to.with_checksums([self._receipt(outcome, facts(), started)])
+        if isinstance(receipt, ExportReceipt):
+            return receipt
+        raise receipt
 
     def _warn_of_absent(self, run: AuditRun) -> None:
         if run.absent_fields and self._format.name == "json" and not self._options.flatten_results:
@@ -111,8 +119,16 @@ class Order:
                 ", ".join(run.absent_fields),
             )
 
-    def _draft(self, name: str, write: Callable[[Sink], None]) -> Draft:
-        return Draft(folder=self._folder, name=name, write=write, compression=self._compression)
+    def _draft(self, name: str, write: Callable[[Sink], None], facts: Callable[[], dict[str, Any]]) -> Draft:
+        return Draft(
+            folder=self._to.folder,
+            name=name,
+            write=write,
+            compression=self._compression,
+            seal=self._to.seal,
+            mode=self._to.mode,
+            about=partial(self._about, facts),
+        )
 
     def _write_run(self, run: AuditRun, tally: Tally, sink: Sink) -> None:
         self._format.write(dataclasses.replace(run, batches=partial(_counted, run, tally)), sink)
@@ -124,31 +140,60 @@ class Order:
             )
         self._format.write_selection(runs, sink)
 
-    def _receipt(
+    def _facts(
         self,
-        published: Published,
-        runs: Sequence[AuditRun],
+        runs: Iterable[AuditRun],
         tallies: Sequence[Tally],
-        started: float,
-        filter: Filter | str | None = None,
-    ) -> ExportReceipt:
+        how_chosen: Callable[[], Filter | str | None],
+    ) -> dict[str, Any]:
+        """What is known of a file once it is written, for its receipt and for the log."""
+        return {
+            "format": self._name,
+            "run_ids": tuple(run.id for run in runs),
+            "rows": sum(tally.rows for tally in tallies),
+            "rows_total": sum(tally.total for tally in tallies),
+            "options": self._options.changed() | self._to.changed(),
+            "filter": how_chosen(),
+            "absent_fields": tuple(sorted({name for run in runs for name in run.absent_fields})),
+        }
+
+    def _how_chosen(self, filter: Filter, tallies: Sequence[Tally]) -> Filter | str:
+        if not filter:
+            return _ROWS_CHOSEN
+        shown = self._to.disguised_filter(filter)
+        whole = all(tally.named == tally.total for tally in tallies)
+        return shown if whole else f"{_ROWS_CHOSEN}, of them {shown}"
+
+    def _about(self, facts: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        known = facts()
+        filter = known["filter"]
+        about = {
+            "format": known["format"],
+            "run_ids": list(known["run_ids"]),
+            "rows": f"{known['rows']} of {known['rows_total']}",
+            "options": known["options"],
+            "filter": filter.to_dict() if isinstance(filter, Filter) else filter,
+            "source": self._to.source,
+        }
+        return {name: value for name, value in about.items() if value is not None and value != {}}
+
+    def _receipt(self, published: Published, facts: Mapping[str, Any], started: float) -> ExportReceipt:
         receipt = ExportReceipt(
             path=published.path,
-            format=self._name,
-            run_ids=tuple(run.id for run in runs),
-            rows=sum(tally.rows for tally in tallies),
-            rows_total=sum(tally.total for tally in tallies),
             bytes=published.bytes,
             sha256=published.sha256,
-            options=self._options.changed(),
-            filter=filter,
-            absent_fields=tuple(sorted({name for run in runs for name in run.absent_fields})),
-            log_head=None,
+            plain_sha256=published.plain_sha256,
+            log_head=published.log_head,
             seconds=time.perf_counter() - started,
             reused=published.reused,
+            **facts,
         )
         log.info("%s %s", "kept" if published.reused else "wrote", published.path)
         return receipt
+
+
+def _as_is(how_chosen: str | None) -> str | None:
+    return how_chosen
 
 
 def _counted(run: AuditRun, tally: Tally) -> Batches:
@@ -172,10 +217,3 @@ def _asked_for(run: AuditRun, filter: Filter, tally: Tally) -> Batches:
     for batch in matching(run, filter):
         tally.picked += len(batch)
         yield batch
-
-
-def _how_chosen(filter: Filter, tallies: Sequence[Tally]) -> Filter | str:
-    if not filter:
-        return _ROWS_CHOSEN
-    whole = all(tally.named == tally.total for tally in tallies)
-    return filter if whole else f"{_ROWS_CHOSEN}, of them {filter!r}"

@@ -11,19 +11,20 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from auditkit.errors import ExportExistsError, InvalidOptionError
 from auditkit.formats.base import Compression, Sink
 from auditkit.locking import try_lock
 from auditkit.naming import version_name
-from auditkit.writer import Writer
+from auditkit.writer import Seal, Writer
 
 IfExists = Literal["version", "error", "replace"]
 POLICIES = ("version", "error", "replace")
 
+OWNER_ONLY, OWNER_AND_GROUP = 0o600, 0o640
 _PREFIX, _SUFFIX = ".auditkit-", ".tmp"
 _STALE_SECONDS = 3600
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
@@ -31,13 +32,15 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.E
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A file that is to be: where, and who writes it. `about` is for the log."""
+    """A file that is to be: where, and who writes it. `about` is for the log, asked once it is written."""
 
     folder: Path
     name: str
     write: Callable[[Sink], None]
     compression: Compression | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
+    seal: Seal | None = None
+    mode: int = OWNER_ONLY
+    about: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class Staged:
     descriptor: int
     bytes: int
     sha256: str
+    plain_sha256: str | None
+    started: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +64,17 @@ class Published:
     bytes: int
     sha256: str
     reused: bool
+    plain_sha256: str | None = None
+    log_head: str | None = None
 
 
-Commit = Callable[[Sequence[Published]], None]
+Commit = Callable[[Sequence["Published | Exception"]], "str | None"]
+"""Told what became of each staged file, it gives the head of the log."""
 
 
+@runtime_checkable
 class PublishLog(Protocol):
-    """Records that files become visible: `begin` on entering, `commit` when called, else `failed`."""
+    """Records that files become visible: `begin` on entering, `commit` or `failed` when called."""
 
     def publishing(self, staged: Sequence[Staged]) -> AbstractContextManager[Commit]:
         """Hold the log's lock from `begin` to `commit`."""
@@ -76,7 +85,7 @@ class NoLog:
 
     def publishing(self, staged: Sequence[Staged]) -> AbstractContextManager[Commit]:
         """Nothing on entering, nothing on commit."""
-        return nullcontext(lambda published: None)
+        return nullcontext(lambda outcomes: None)
 
 
 def publish(
@@ -109,13 +118,22 @@ def publish(
             outcomes.append(_attempt(cleaning.enter_context, _staged(draft)))
         staged = [outcome for outcome in outcomes if isinstance(outcome, Staged)]
         if staged:
+            folders = [
+                cleaning.enter_context(_opened_folder(folder))
+                for folder in {one.draft.folder: None for one in staged}
+            ]
             with (log or NoLog()).publishing(staged) as commit:
-                placed = {id(one): _attempt(_place, one, if_exists) for one in staged}
-                for folder in {one.draft.folder for one in staged}:
-                    _sync_folder(folder)
-                commit([one for one in placed.values() if isinstance(one, Published)])
-            outcomes = [placed.get(id(outcome), outcome) for outcome in outcomes]
+                placed = [_attempt(_place, one, if_exists) for one in staged]
+                for descriptor in folders:
+                    _sync(descriptor)
+                head = commit(placed)
+            by_id = {id(one): _logged(outcome, head) for one, outcome in zip(staged, placed, strict=True)}
+            outcomes = [by_id.get(id(outcome), outcome) for outcome in outcomes]
     return [outcome for outcome in outcomes if not isinstance(outcome, Staged)]
+
+
+def _logged(outcome: Published | Exception, head: str | None) -> Published | Exception:
+    return replace(outcome, log_head=head) if isinstance(outcome, Published) else outcome
 
 
 def _attempt(action: Callable[..., Any], *arguments: Any) -> Any:
@@ -129,22 +147,33 @@ def _attempt(action: Callable[..., Any], *arguments: Any) -> Any:
 def _staged(draft: Draft) -> Iterator[Staged]:
     """The draft as a synced file of a temporary name, gone again afterwards."""
     target = draft.folder / draft.name
+    started = time.perf_counter()
     with _naming(target):
-        _make_folder(draft.folder)
+        _make_folder(draft.folder, draft.mode)
         temporary = draft.folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(temporary, flags, 0o600)
+        descriptor = os.open(temporary, flags, OWNER_ONLY)
     try:
         try_lock(descriptor)  # as long as we live, nobody takes it for a leftover
-        writer = Writer(descriptor, draft.compression)
+        writer = Writer(descriptor, draft.compression, draft.seal)
         with _naming(target):
+            if draft.mode != OWNER_ONLY:
+                os.fchmod(descriptor, draft.mode)  # whatever the umask
             try:
                 draft.write(writer)
                 size, sha256 = writer.finish()
             finally:
                 writer.stop()
             os.fsync(descriptor)
-        yield Staged(draft=draft, temporary=temporary, descriptor=descriptor, bytes=size, sha256=sha256)
+        yield Staged(
+            draft=draft,
+            temporary=temporary,
+            descriptor=descriptor,
+            bytes=size,
+            sha256=sha256,
+            plain_sha256=writer.plain_sha256,
+            started=started,
+        )
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -158,10 +187,10 @@ def _place(staged: Staged, if_exists: IfExists) -> Published:
         path = staged.draft.folder / version_name(staged.draft.name, version)
         with _naming(path):
             if _holds_same_bytes(path, staged):
-                return Published(path=path, bytes=staged.bytes, sha256=staged.sha256, reused=True)
+                return _published(staged, path, reused=True)
             if if_exists == "replace":
                 os.replace(staged.temporary, path)
-                return Published(path=path, bytes=staged.bytes, sha256=staged.sha256, reused=False)
+                return _published(staged, path)
             try:
                 _link(staged.temporary, path)
             except FileExistsError:
@@ -175,7 +204,17 @@ def _place(staged: Staged, if_exists: IfExists) -> Published:
                     ) from None
                 version += 1
                 continue
-        return Published(path=path, bytes=staged.bytes, sha256=staged.sha256, reused=False)
+        return _published(staged, path)
+
+
+def _published(staged: Staged, path: Path, *, reused: bool = False) -> Published:
+    return Published(
+        path=path,
+        bytes=staged.bytes,
+        sha256=staged.sha256,
+        reused=reused,
+        plain_sha256=staged.plain_sha256,
+    )
 
 
 def _link(temporary: Path, path: Path) -> None:
@@ -211,21 +250,30 @@ def _holds_same_bytes(path: Path, staged: Staged) -> bool:
         return False
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, mode: int) -> None:
     if folder.is_dir():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    _sync_folder(folder.parent)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750 if mode != OWNER_ONLY else 0o700)
+    with _opened_folder(folder.parent) as descriptor:
+        _sync(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+@contextlib.contextmanager
+def _opened_folder(folder: Path) -> Iterator[int | None]:
+    """A folder to be synced; it is opened before anything is to be seen in it, for that may fail."""
     if os.name == "nt":  # a folder cannot be opened there
+        yield None
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.fsync(descriptor)
 
 
 def _sweep(folder: Path) -> None:

@@ -24,14 +24,17 @@ class ExportReceipt(os.PathLike[str]):
     bytes : int
     sha256 : str
         Of the file as it stands on disk, 64 hexadecimal digits.
+    plain_sha256 : str or None
+        Of an encrypted file: of what decrypting it gives.
     options : dict
         How it was written: the options that differ from their defaults.
     filter : Filter, str or None
         Which results were chosen, where not all were: the filter that chose them, or words.
+        With pseudonyms, the names of its fields alone.
     absent_fields : tuple of str
         Frame columns that the input could not carry, and that are therefore blank or left out.
     log_head : str or None
-        The head of the export log after this export.
+        The head of the export log after this export: an anchor for `verify_exports`.
     seconds : float
         How long it took.
     reused : bool
@@ -45,6 +48,7 @@ class ExportReceipt(os.PathLike[str]):
     rows_total: int
     bytes: int
     sha256: str
+    plain_sha256: str | None = field(default=None, repr=False)
     options: dict[str, Any] = field(hash=False)
     filter: Filter | str | None = None
     absent_fields: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A sink that compresses, hashes and writes, beside whoever makes the bytes."""
+"""A sink that compresses, seals, hashes and writes, beside whoever makes the bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import os
 import queue
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from auditkit.formats.base import Compression, FileOfSink
 
@@ -14,10 +15,27 @@ _INLINE_BYTES = 1 << 20
 _QUEUED_CHUNKS = 4
 
 
-class Writer:
-    """A sink that compresses, hashes and writes; a second thread does so once it is worth one."""
+class Sealer(Protocol):
+    """A stream of bytes on its way into its encrypted form."""
 
-    def __init__(self, descriptor: int, compression: Compression | None):
+    def write(self, data: Any, /) -> object:
+        """Take some plain bytes."""
+
+    def close(self) -> None:
+        """End the stream; every encrypted byte has been given on."""
+
+    def abort(self) -> None:
+        """End it without an end; once it is closed, nothing."""
+
+
+Seal = Callable[[Callable[[bytes], object]], Sealer]
+"""Makes a sealer that gives its encrypted bytes to a callable."""
+
+
+class Writer:
+    """A sink that compresses, seals, hashes and writes; a second thread does so once it is worth one."""
+
+    def __init__(self, descriptor: int, compression: Compression | None, seal: Seal | None = None):
         self._descriptor = descriptor
         self._hash = hashlib.sha256()
         self._bytes = 0
@@ -25,7 +43,9 @@ class Writer:
         self._chunks: queue.Queue[Any] = queue.Queue(_QUEUED_CHUNKS)
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        self._compressor = _compressor(self, compression) if compression else None
+        self._plain_hash = hashlib.sha256()
+        self._sealer = seal(self._put) if seal else None
+        self._compressor = _compressor(self._pass, compression) if compression else None
 
     def write(self, data: Any) -> None:
         """Take some bytes."""
@@ -41,20 +61,32 @@ class Writer:
         self._chunks.put(data)
 
     def stop(self) -> None:
-        """Let the thread end."""
-        if self._thread is not None:
-            self._chunks.put(None)
-            self._thread.join()
-            self._thread = None
+        """Let the threads end."""
+        self._join()
+        if self._sealer is not None:
+            self._sealer.abort()
+
+    @property
+    def plain_sha256(self) -> str | None:
+        """Of a sealed file the SHA-256 of what was sealed."""
+        return self._plain_hash.hexdigest() if self._sealer is not None else None
 
     def finish(self) -> tuple[int, str]:
         """Size and SHA-256 of what was written, once all of it is."""
-        self.stop()
+        self._join()
         if self._error is not None:
             raise self._error
         if self._compressor is not None:
             self._compressor.close()
+        if self._sealer is not None:
+            self._sealer.close()
         return self._bytes, self._hash.hexdigest()
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._chunks.put(None)
+            self._thread.join()
+            self._thread = None
 
     def _work(self) -> None:
         while (data := self._chunks.get()) is not None:
@@ -66,11 +98,17 @@ class Writer:
 
     def _pack(self, data: Any) -> None:
         if self._compressor is None:
-            self.put(data)
+            self._pass(data)
         else:
             self._compressor.write(data)
 
-    def put(self, data: Any) -> int:
+    def _pass(self, data: Any) -> object:
+        if self._sealer is None:
+            return self._put(data)
+        self._plain_hash.update(data)
+        return self._sealer.write(data)
+
+    def _put(self, data: Any) -> object:
         """Hash and write, to the last byte."""
         self._hash.update(data)
         with memoryview(data) as view:
@@ -78,10 +116,10 @@ class Writer:
             while done < len(view):
                 done += os.write(self._descriptor, view[done:])
             self._bytes += len(view)
-            return len(view)
+        return None
 
 
-def _compressor(writer: Writer, compression: Compression) -> Any:
+def _compressor(write: Callable[[bytes], object], compression: Compression) -> Any:
     import pyarrow as pa
 
-    return pa.CompressedOutputStream(pa.PythonFile(FileOfSink(writer.put), "w"), compression)
+    return pa.CompressedOutputStream(pa.PythonFile(FileOfSink(write), "w"), compression)

@@ -23,6 +23,7 @@ from auditkit.formats.base import WriteOptions
 Record = dict[str, Any]
 
 OTHERS = "(unknown fields)"
+LOG = "export-log.jsonl"
 
 # DESIGN §2: the frame column of each key, and the attribute of AuditRun.
 RESULT_COLUMNS = {
@@ -223,3 +224,10 @@ def _typed(key: str, value: Any) -> Any:
 
 def _present(record: Mapping[str, Any]) -> Record:
     return {key: value for key, value in record.items() if value is not None}
+
+
+def exported(folder: Path) -> dict[str, bytes]:
+    """The files of a folder by name, without the log that every export is entered in."""
+    if not folder.exists():
+        return {}
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != LOG}

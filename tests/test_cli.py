@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import reference_exporter as reference
 from children import DAY, environment, python
-from records import a_result, a_run, dumped, saved
+from records import a_result, a_run, dumped, exported, saved
 from third_party import install
 
 import auditkit as ak
@@ -108,7 +108,7 @@ def test_the_options_of_the_command_are_those_of_the_functions(tmp_path: Path) -
     assert several.returncode == DONE
     assert len(several.stdout.splitlines()) == 2
     names = [f"audit-run-run-00{number}-{DAY}.json.gz" for number in (1, 2)]
-    assert sorted(os.listdir(tmp_path / "a" / "b")) == names
+    assert list(exported(tmp_path / "a" / "b")) == names
     flat = gzip.decompress((tmp_path / "a" / "b" / names[0]).read_bytes())
     assert flat == reference.flat_json(RUN_001, include_metadata=False)
 
@@ -150,7 +150,7 @@ def test_what_fails_is_told_and_does_not_hold_up_the_rest(tmp_path: Path) -> Non
     (failure,) = printed["failures"]
     assert failure["run_id"] == "gone"
     assert "No run 'gone'" in json.dumps(failure)
-    assert len(os.listdir(tmp_path / "exports")) == 3
+    assert len(exported(tmp_path / "exports")) == 3
 
 
 def test_an_installed_format_may_use_pandas(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_broken_files_do_not_hide_the_others(tmp_path: Path, mixed: Path) -> Non
 
 
 def test_a_broken_run_is_an_error_that_names_file_row_and_field(tmp_path: Path, mixed: Path) -> None:
-    listed, exported, shown = auditkit_calls(
+    listed, written, shown = auditkit_calls(
         ["list", "--json"],
         ["export", "good", "wrong", "truncated", "--format=csv"],
         ["show", "wrong"],
@@ -251,9 +251,9 @@ def test_a_broken_run_is_an_error_that_names_file_row_and_field(tmp_path: Path, 
     )
     assert listed.returncode == SOME_FAILED
     assert [run["id"] for run in json.loads(listed.stdout)] == ["good", "wrong"]
-    assert exported.returncode == SOME_FAILED
-    assert os.listdir(tmp_path / "exports") == [f"audit-run-good-{DAY}.csv"]
-    wrong, truncated = exported.stderr.splitlines()
+    assert written.returncode == SOME_FAILED
+    assert list(exported(tmp_path / "exports")) == [f"audit-run-good-{DAY}.csv"]
+    wrong, truncated = written.stderr.splitlines()
     assert all(part in wrong for part in ("wrong.json", "row 1", "userScore", "'many'"))
     assert "truncated.json" in truncated
     assert (shown.returncode, shown.stdout) == (FAILED, "")

@@ -24,9 +24,11 @@ import pytest
 import reference_exporter as reference
 from children import DAY, python, succeed
 from records import (
+    LOG,
     a_result,
     a_run,
     dumped,
+    exported,
     found,
     hidden_document,
     load_one,
@@ -70,10 +72,6 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def everything(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())} if folder.exists() else {}
-
-
 # --- receipts -------------------------------------------------------------------------------------------
 
 
@@ -92,10 +90,11 @@ def test_a_receipt_tells_the_facts_of_the_file(out: Path) -> None:
         "rows_total": 8,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "plain_sha256": None,
         "options": {},
         "filter": None,
         "absent_fields": (),
-        "log_head": None,
+        "log_head": hashlib.sha256((out / LOG).read_bytes().splitlines(True)[-1]).hexdigest(),
         "reused": False,
     }
 
@@ -250,7 +249,7 @@ def test_any_id_is_exported_into_the_folder(tmp_path: Path, out: Path, run_id: s
     before = sorted(os.listdir(tmp_path))
     receipt = ak.export_audit_run(run_id, "json", source=source, output_dir=out)
     assert json.loads(receipt.path.read_bytes())["id"] == run_id
-    assert os.listdir(out) == [receipt.path.name]
+    assert list(exported(out)) == [receipt.path.name]
     assert sorted(os.listdir(tmp_path)) == sorted([*before, "out"])
 
 
@@ -261,13 +260,13 @@ def test_an_id_that_cannot_be_one_is_refused(out: Path, run_id: str) -> None:
     run = dataclasses.replace(ak.load_run("run-001", source=SAMPLES), id=run_id)
     with pytest.raises(errors.InvalidRunIdError):
         ak.export_audit_run(run, "csv", output_dir=out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 def test_an_unknown_run_is_named_with_the_nearest(out: Path) -> None:
     with pytest.raises(errors.RunNotFoundError, match=r"'run-01'.*Did you mean 'run-001'"):
         ak.export_audit_run("run-01", "csv", source=SAMPLES, output_dir=out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 @pytest.mark.parametrize("run", [5, None, b"run-001", Path("run-001"), ["run-001"], {"id": "run-001"}])
@@ -276,7 +275,7 @@ def test_what_is_neither_a_run_nor_an_id_is_refused_and_never_given_back_as_a_re
 ) -> None:
     with refused(TypeError, errors.AuditkitError):
         ak.export_audit_run(run, "csv", source=SAMPLES, output_dir=out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 def test_a_run_that_turns_out_broken_behind_thousands_of_rows_leaves_nothing(
@@ -289,7 +288,7 @@ def test_a_run_that_turns_out_broken_behind_thousands_of_rows_leaves_nothing(
         with pytest.raises(errors.InvalidRunError, match="8765") as caught:
             ak.export_audit_run("run-001", format, source=source, output_dir=out)
         assert caught.value.failures.position.tolist() == [8765]
-        assert everything(out) == {}
+        assert exported(out) == {}
 
 
 def test_a_file_that_vanishes_is_an_os_error_with_its_path(tmp_path: Path, out: Path) -> None:
@@ -300,7 +299,7 @@ def test_a_file_that_vanishes_is_an_os_error_with_its_path(tmp_path: Path, out: 
     with pytest.raises(FileNotFoundError) as caught:
         ak.export_audit_run(run, "csv", output_dir=out)
     assert caught.value.filename == str(path)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 # --- options --------------------------------------------------------------------------------------------
@@ -338,7 +337,7 @@ def test_an_option_that_makes_no_sense_is_refused_by_every_function(
     for call in calls:
         with pytest.raises(errors.InvalidOptionError, match=re.escape(str(options[name] or name))):
             call()
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 @pytest.mark.parametrize(
@@ -350,7 +349,7 @@ def test_an_unknown_format_is_refused_with_the_nearest(out: Path, format: str, n
         ak.export_audit_run("run-001", format, source=SAMPLES, output_dir=out)
     assert isinstance(caught.value, ValueError)
     assert all(name in str(caught.value) for name in FORMATS)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 @pytest.mark.parametrize("format", ["pdf", "", "csv ", "../csv", None, 5])
@@ -438,7 +437,7 @@ def test_a_repeated_export_is_the_same_file_and_another_one_a_new_version(
     assert third.path.name == f"audit-run-run-001-{DAY}-2.{format}"
     with pytest.raises(errors.ExportExistsError):
         ak.export_audit_run("run-001", format, source=source, output_dir=out, if_exists="error")
-    assert len(everything(out)) == 2
+    assert len(exported(out)) == 2
     replaced = ak.export_audit_run("run-001", format, source=source, output_dir=out, if_exists="replace")
     assert (replaced.path, replaced.sha256, replaced.reused) == (first.path, third.sha256, False)
 
@@ -482,7 +481,7 @@ def test_neither_hash_seed_nor_time_zone_nor_locale_nor_time_changes_a_byte(tmp_
     # in each of 14 settings three runs and a selection, each as name and hash and as text; six findings
     assert len(json.loads(printed[0])) == 14 * (3 + 1) * 2 + 6
     assert printed[1] == printed[0]
-    files = [everything(tmp_path / str(number) / "exports") for number in range(2)]
+    files = [exported(tmp_path / str(number) / "exports") for number in range(2)]
     assert files[0] == files[1]
 
 
@@ -517,7 +516,7 @@ def test_a_batch_tries_every_run_and_then_raises_what_failed(source: Path, out: 
     assert error.result.receipts == error.receipts
     assert "2 of 5" in str(error)
     assert "'broken'" in str(error)
-    assert sorted(everything(out)) == sorted(receipt.path.name for receipt in error.receipts)
+    assert sorted(exported(out)) == sorted(receipt.path.name for receipt in error.receipts)
     assert not isinstance(error, ValueError | LookupError)
 
 
@@ -543,7 +542,7 @@ def test_a_batch_keeps_its_order_over_several_groups(tmp_path: Path, out: Path) 
     batch = ak.export_multiple_runs(asked, "jsonl", source=source, output_dir=out, on_error="collect")
     assert [receipt.run_ids[0] for receipt in batch.receipts] == ids
     assert [failure.run_id for failure in batch.failures] == ["missing-1", "missing-2"]
-    assert len(everything(out)) == 80
+    assert len(exported(out)) == 80
 
 
 def test_a_batch_takes_any_iterable_and_a_single_id(out: Path) -> None:
@@ -561,7 +560,7 @@ def test_a_batch_takes_any_iterable_and_a_single_id(out: Path) -> None:
 def test_an_id_named_twice_in_a_batch_is_one_file(out: Path) -> None:
     batch = ak.export_multiple_runs(["run-001", "run-001"], "csv", source=SAMPLES, output_dir=out)
     assert [receipt.reused for receipt in batch.receipts] == [False, True]
-    assert len(everything(out)) == 1
+    assert len(exported(out)) == 1
 
 
 @pytest.mark.parametrize("run_id", [7, None, 1.5, b"run-001", "a\nb"])
@@ -592,7 +591,7 @@ def test_one_refused_name_fails_alone(source: Path, out: Path) -> None:
 def test_an_unknown_way_to_treat_errors_is_refused(out: Path) -> None:
     with pytest.raises(errors.InvalidOptionError, match="'ignore'"):
         ak.export_multiple_runs(["run-001"], "csv", source=SAMPLES, output_dir=out, on_error="ignore")  # type: ignore[arg-type]
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 def test_the_error_of_a_batch_survives_the_way_to_another_process(source: Path, out: Path) -> None:
@@ -630,7 +629,7 @@ def test_threads_that_export_at_once_do_not_disturb_each_other(out: Path) -> Non
         thread.join()
     assert len(made) == 40
     assert set(made) == set(expected.items())
-    assert len(everything(out / "many")) == 4
+    assert len(exported(out / "many")) == 4
 
 
 # --- a selection of results -----------------------------------------------------------------------------
@@ -711,7 +710,7 @@ def test_values_are_read_again_so_that_no_edited_frame_becomes_evidence(source: 
     edited = chosen.assign(user_score=0.0, notes="=1+1", user_id="forged", deviation_type="none", extra="x")
     assert selected(source, edited, "csv", out).sha256 == honest.sha256
     assert selected(source, chosen[["position", "run_id"]], "csv", out).sha256 == honest.sha256
-    assert len(everything(out)) == 1
+    assert len(exported(out)) == 1
 
 
 @pytest.mark.parametrize("column", ["result_id", "submission_id"])
@@ -726,7 +725,7 @@ def test_rows_with_other_ids_come_from_another_source_and_are_refused(
         selected(source, forged, "csv", out)
     with pytest.raises(errors.InvalidOptionError):  # the ids of some rows at the positions of others
         selected(source, chosen.assign(position=chosen.position - 1), "csv", out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 def test_ids_are_confirmed_through_all_blocks_of_a_large_run(tmp_path: Path, out: Path) -> None:
@@ -761,7 +760,7 @@ def test_ids_are_confirmed_whatever_kind_of_column_they_stand_in(source: Path, o
         match=r"Row 11 of run 'alpha' has the submission_id 'sub-011', not 'forged'",
     ):
         selected(source, forged.astype(columns), "csv", out / "forged")
-    assert everything(out / "forged") == {}
+    assert exported(out / "forged") == {}
 
 
 def test_an_id_is_confirmed_only_where_the_frame_says_one(source: Path, out: Path) -> None:
@@ -834,7 +833,7 @@ def test_a_position_that_is_none_of_its_run_is_refused(
     for some in frames:
         with refused():
             selected(source, some, format, out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 def test_positions_as_text_never_choose_other_rows(source: Path, out: Path) -> None:
@@ -842,7 +841,7 @@ def test_positions_as_text_never_choose_other_rows(source: Path, out: Path) -> N
     try:
         receipt = selected(source, frame, "csv", out)
     except errors.InvalidOptionError:
-        assert everything(out) == {}
+        assert exported(out) == {}
     else:
         assert pd.read_csv(receipt)["User Score"].tolist() == [12, 19, 20, 21]
 
@@ -854,7 +853,7 @@ def test_a_row_without_a_run_is_refused_not_dropped(source: Path, out: Path, run
         for some in (frame, frame.astype({"run_id": "str"})):
             with refused():
                 selected(source, some, "csv", out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 def test_a_row_named_twice_is_refused(source: Path, out: Path) -> None:
@@ -895,7 +894,7 @@ def test_a_run_that_is_not_there_is_named(source: Path, out: Path) -> None:
     frame = pd.DataFrame({"run_id": ["alpha", "alhpa"], "position": [0, 0]})
     with pytest.raises(errors.RunNotFoundError, match="'alpha'"):
         selected(source, frame, "csv", out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 def test_nothing_selected_is_a_file_without_rows(source: Path, out: Path) -> None:
@@ -912,7 +911,7 @@ def test_nothing_selected_is_a_file_without_rows(source: Path, out: Path) -> Non
 def test_the_name_of_a_selection_cannot_leave_the_folder(source: Path, out: Path, name: str) -> None:
     results = ak.load_results(source=source)[:1]
     receipt = ak.export_results(results, "csv", name=name, source=source, output_dir=out)
-    assert os.listdir(out) == [receipt.path.name]
+    assert list(exported(out)) == [receipt.path.name]
     assert re.fullmatch(rf"audit-results-[a-z0-9-]+~[a-z2-7]{{16}}-{DAY}\.csv", receipt.path.name)
 
 
@@ -923,7 +922,7 @@ def test_a_broken_run_in_a_selection_leaves_no_file(source: Path, out: Path) -> 
     saved(source / "file-0.json", dumped(run))
     with pytest.raises(errors.InvalidRunError, match="aiScore"):
         selected(source, results[results.position == 0], "csv", out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 # --- a selection by a filter ----------------------------------------------------------------------------
@@ -1089,7 +1088,7 @@ def test_ids_of_rows_that_a_filter_leaves_out_are_confirmed_as_well(source: Path
     forged.loc[forged.user_score == 51, "submission_id"] = "forged"
     with pytest.raises(errors.InvalidOptionError, match="'forged'"):
         selected(source, forged, "csv", out, filter=ak.Filter(user_score=(None, 20)))
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 @pytest.mark.parametrize(
@@ -1100,7 +1099,7 @@ def test_what_is_no_filter_is_refused_before_a_source_is_asked(source: Path, out
     with pytest.raises(errors.InvalidOptionError, match=r"filter=.* is no Filter.*ak\.Filter"):
         selected(tmp := source / "no such folder", results, "csv", out, filter=filter)
     assert not tmp.exists()
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 def test_a_broken_run_leaves_no_file_though_a_filter_asks_for_other_rows(source: Path, out: Path) -> None:
@@ -1110,7 +1109,7 @@ def test_a_broken_run_leaves_no_file_though_a_filter_asks_for_other_rows(source:
     saved(source / "file-0.json", dumped(run))
     with pytest.raises(errors.InvalidRunError, match="aiScore"):
         selected(source, results, "csv", out, filter=ak.Filter(position=(0, 0)))
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -1130,7 +1129,7 @@ def test_a_filter_is_asked_anew_where_a_late_header_starts_the_export_again(
     loaded = load_one(receipt.path)
     assert loaded.status == "failed"
     assert loaded.results.user_score.tolist() == [390, 391, 392, 393, 394, 395]
-    assert len(everything(tmp_path / "out")) == 1
+    assert len(exported(tmp_path / "out")) == 1
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -1208,7 +1207,7 @@ def test_late_keys_of_a_header_are_exported_rightly_in_every_format(
         assert (receipt.rows, receipt.rows_total) == (rows, rows)
     receipt = ak.export_audit_run("run-001", "parquet", source=source, output_dir=tmp_path / "out")
     assert meanings(receipt.path) == [meaning(run)]
-    assert len(everything(tmp_path / "out")) == 4
+    assert len(exported(tmp_path / "out")) == 4
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -1224,7 +1223,7 @@ def test_a_header_that_says_something_else_behind_its_results_starts_the_export_
     assert (loaded.status, receipt.rows, receipt.rows_total) == ("failed", 400, 400)
     if format in ("json", "parquet"):
         assert found(loaded) == meaning(run)
-    assert len(everything(tmp_path / "out")) == 1
+    assert len(exported(tmp_path / "out")) == 1
 
 
 def test_several_late_headers_in_one_batch_and_in_one_selection(tmp_path: Path) -> None:
@@ -1260,7 +1259,7 @@ def test_a_run_that_changes_its_id_behind_its_results_is_never_exported_under_th
     for number, call in enumerate(calls):
         with pytest.raises(errors.AuditkitError):
             call(tmp_path / str(number))
-        assert everything(tmp_path / str(number)) == {}
+        assert exported(tmp_path / str(number)) == {}
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -1279,7 +1278,7 @@ def test_of_two_lists_of_results_the_last_one_is_exported(tmp_path: Path, format
     receipt = ak.export_results(frame, format, name="x", source=folder, output_dir=tmp_path / "selection")
     assert ak.load_results(source=receipt).notes.to_list() == ["second of a", "second of b", "second of b"]
     assert (receipt.rows, receipt.rows_total) == (3, 6)
-    assert len(everything(tmp_path / "selection")) == 1
+    assert len(exported(tmp_path / "selection")) == 1
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -1296,7 +1295,7 @@ def test_a_file_that_was_changed_since_it_was_listed_is_exported_as_it_is_now(
     saved(path, dumped(a_run(2, id="other")))
     with pytest.raises(errors.AuditkitError):
         ak.export_audit_run(run, format, output_dir=tmp_path / "out")
-    assert len(everything(tmp_path / "out")) == 1
+    assert len(exported(tmp_path / "out")) == 1
 
 
 # --- formats of third parties ---------------------------------------------------------------------------
@@ -1342,7 +1341,7 @@ def test_an_installed_format_takes_a_batch_but_no_rows_of_several_runs(out: Path
     results = ak.load_results(["run-001", "run-002"], source=SAMPLES)
     with pytest.raises(errors.InvalidOptionError, match=r"'table'.*several runs"):
         ak.export_results(results, "table", name="x", source=SAMPLES, output_dir=out / "selection")
-    assert everything(out / "selection") == {}
+    assert exported(out / "selection") == {}
 
 
 @pytest.mark.usefixtures("installed")
@@ -1358,7 +1357,7 @@ def test_an_installed_format_that_heeds_no_options_refuses_them(out: Path, optio
 def test_an_installed_format_that_is_broken_breaks_only_itself(out: Path, format: str) -> None:
     with pytest.raises(errors.UnknownFormatError, match=f"'{format}'"):
         ak.export_audit_run("run-001", format, source=SAMPLES, output_dir=out)
-    assert everything(out) == {}
+    assert exported(out) == {}
     for other in ("csv", "table"):
         assert ak.export_audit_run("run-001", other, source=SAMPLES, output_dir=out).rows == 8
 
@@ -1367,7 +1366,7 @@ def test_an_installed_format_that_is_broken_breaks_only_itself(out: Path, format
 def test_an_installed_format_that_fails_in_the_middle_leaves_nothing(out: Path) -> None:
     with pytest.raises(ZeroDivisionError, match="in the middle"):
         ak.export_audit_run("run-001", "failing", source=SAMPLES, output_dir=out)
-    assert everything(out) == {}
+    assert exported(out) == {}
 
 
 @pytest.mark.usefixtures("installed")
@@ -1390,7 +1389,7 @@ def test_an_installed_format_with_an_odd_suffix_never_keeps_an_export_waiting(tm
     printed = succeed(python("-c", textwrap.dedent(script), cwd=tmp_path, env=env, timeout=5)).split()
     if not printed[0].endswith("Error"):  # it may be refused; else every version has a name of its own
         assert printed[0] != printed[1] == printed[2]
-        assert len(everything(tmp_path / "exports")) == 2
+        assert len(exported(tmp_path / "exports")) == 2
 
 
 def test_combinations_of_all_options_never_crash(out: Path) -> None:

@@ -1003,7 +1003,8 @@ class Recording:
             raise
         self.events.append(("end", self.visible()))
 
-    def commit(self, published: Sequence[Published]) -> None:
+    def commit(self, outcomes: Sequence[Published | Exception]) -> None:
+        published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
         for item in published:
             data = item.path.read_bytes()
             assert (len(data), hashlib.sha256(data).hexdigest()) == (item.bytes, item.sha256)

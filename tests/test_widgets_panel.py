@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from children import python, succeed
-from records import a_result, a_run, dumped, found, hidden_document, saved
+from records import a_result, a_run, dumped, exported, found, hidden_document, saved
 from third_party import install
 
 import auditkit as ak
@@ -116,7 +116,7 @@ def test_every_scope_in_every_format_holds_the_rows_that_are_shown(
     assert len(receipts) == (2 if scope == "runs" else 1)
     assert panel.receipts == receipts
     assert all(receipt.format == format for receipt in receipts)
-    assert {receipt.path for receipt in receipts} == set(out.iterdir())
+    assert {receipt.path for receipt in receipts} == {out / name for name in exported(out)}
 
 
 def test_a_click_makes_the_bytes_that_a_script_makes(source: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_selection_is_called_by_its_scope_or_by_the_name_given(source: Path, o
         names += [receipt.path.name for receipt in panel.export()]
     assert names[:3] == [f"audit-results-{name}-2024-01-15.csv" for name in ("view", "selected", "Q1")]
     assert names[3].startswith("audit-results-x-y~")
-    assert everything(out) == sorted(names)
+    assert list(exported(out)) == sorted(names)
 
 
 def test_an_empty_run_is_exported_as_a_run_and_not_as_a_view(source: Path, out: Path) -> None:
@@ -460,7 +460,7 @@ def test_a_run_that_was_deleted_or_broken_is_named_and_the_others_are_exported(
         said = clicked(panel)
         assert "aiScore" in said
         assert said.endswith("Correct the file, or leave the run out.")
-    assert everything(out) == ["audit-run-beta-2024-01-15.csv"]
+    assert list(exported(out)) == ["audit-run-beta-2024-01-15.csv"]
     panel.results, panel.scope = results[results.run_id == "beta"], "runs"
     assert clicked(panel).startswith("Kept ")
 

@@ -1,0 +1,177 @@
+"""Where exports go and under which cover: folder, log, permissions, encryption, pseudonyms, checksums."""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditkit.errors import InvalidOptionError
+from auditkit.exportlog import ExportLog
+from auditkit.exportlog.logfile import LOG_NAME
+from auditkit.filters import Filter
+from auditkit.formats.base import Sink
+from auditkit.publish import OWNER_AND_GROUP, OWNER_ONLY, Draft, IfExists, Published, PublishLog, publish
+from auditkit.receipts import ExportReceipt
+from auditkit.run import AuditRun
+
+if TYPE_CHECKING:
+    from auditkit.protect.pseudonyms import Pseudonymizer, Pseudonyms
+    from auditkit.writer import Seal
+
+SEALED_SUFFIX = ".age"
+CHECKSUM_SUFFIX = ".sha256"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """The folder of some exports, and what is done to every file on its way there."""
+
+    folder: Path
+    if_exists: IfExists
+    log: PublishLog
+    mode: int
+    checksum: bool
+    recipients: tuple[str, ...]
+    pseudonymizer: Pseudonymizer | None
+    pseudonyms: Pseudonyms | None = None
+    source_location: str | None = None
+
+    def of(self, runs: Iterable[AuditRun], source: str | None) -> Destination:
+        """The same for runs of a source; with pseudonyms, their ids are learnt."""
+        known = None if self.pseudonymizer is None else self.pseudonymizer.learn(runs)
+        return replace(self, source_location=source, pseudonyms=known)
+
+    @property
+    def suffix(self) -> str:
+        """What encryption adds to a name."""
+        return SEALED_SUFFIX if self.recipients else ""
+
+    @property
+    def seal(self) -> Seal | None:
+        """What makes the encrypted form of a file."""
+        if not self.recipients:
+            return None
+        from auditkit.protect.encryption import Sealer
+
+        return partial(Sealer, recipients=self.recipients)
+
+    def disguised(self, run: AuditRun) -> AuditRun:
+        """A run as it is written: with pseudonyms, if there are any."""
+        return run if self.pseudonyms is None else self.pseudonyms.applied(run)
+
+    def disguised_text(self, text: str) -> str:
+        """A text as it may be seen."""
+        return text if self.pseudonyms is None else self.pseudonyms.text(text)
+
+    def disguised_filter(self, filter: Filter) -> Filter | str:
+        """A filter as it may be seen: with pseudonyms its fields alone, for its values may be ids."""
+        return filter if self.pseudonyms is None else f"Filter of {', '.join(sorted(filter.to_dict()))}"
+
+    @property
+    def source(self) -> str | None:
+        """Where the runs come from, as it may be seen."""
+        return None if self.source_location is None else self.disguised_text(self.source_location)
+
+    def changed(self) -> dict[str, Any]:
+        """What is done to the files, for the receipt and the log."""
+        done: dict[str, Any] = {"encrypt_to": list(self.recipients)} if self.recipients else {}
+        return done if self.pseudonymizer is None else done | {"pseudonymizer": self.pseudonymizer.changed}
+
+    def with_checksums(self, outcomes: Sequence[Any]) -> list[Any]:
+        """The outcomes, once each file among them has its `.sha256` beside it, if that is wanted."""
+        if not self.checksum:
+            return list(outcomes)
+        receipts = [outcome for outcome in outcomes if isinstance(outcome, ExportReceipt)]
+        drafts = [self._checksum_draft(receipt) for receipt in receipts]
+        written = iter(publish(drafts, if_exists="replace", log=self.log))
+        return [_followed(one, next(written)) if isinstance(one, ExportReceipt) else one for one in outcomes]
+
+    def _checksum_draft(self, receipt: ExportReceipt) -> Draft:
+        line = f"{receipt.sha256}  {receipt.path.name}\n".encode("ascii")
+
+        def write(sink: Sink) -> None:
+            sink.write(line)
+
+        return Draft(
+            folder=self.folder,
+            name=receipt.path.name + CHECKSUM_SUFFIX,
+            write=write,
+            mode=self.mode,
+            about=lambda: {"format": "sha256"},
+        )
+
+
+def open_destination(
+    output_dir: str | os.PathLike[str],
+    *,
+    if_exists: IfExists = "version",
+    encrypt_to: Any = None,
+    pseudonymizer: Pseudonymizer | None = None,
+    checksum: bool = False,
+    log: Any = None,
+    group_readable: bool = False,
+) -> Destination:
+    """The destination that an exporting function is told of by its options.
+
+    Raises
+    ------
+    InvalidOptionError
+        If one of them makes no sense; nothing has been read or written by then.
+    """
+    folder = Path(output_dir)
+    _warn_if_loose(folder)
+    mode = OWNER_AND_GROUP if group_readable else OWNER_ONLY
+    recipients: tuple[str, ...] = ()
+    if encrypt_to is not None:
+        from auditkit.protect.encryption import recipients_of
+
+        recipients = recipients_of(encrypt_to)
+    if pseudonymizer is not None and not hasattr(pseudonymizer, "learn"):
+        raise InvalidOptionError(
+            f"pseudonymizer={pseudonymizer!r} is none. Make one: ak.Pseudonymizer(key_file)."
+        )
+    return Destination(
+        folder=folder,
+        if_exists=if_exists,
+        log=_log(log, folder, mode),
+        mode=mode,
+        checksum=checksum,
+        recipients=recipients,
+        pseudonymizer=pseudonymizer,
+    )
+
+
+def _log(log: Any, folder: Path, mode: int) -> PublishLog:
+    """The log that every file is entered in: that of the folder, unless another one is given."""
+    if isinstance(log, PublishLog):
+        return log
+    try:
+        return ExportLog(path=folder / LOG_NAME if log is None else Path(log), mode=mode)
+    except TypeError:
+        raise InvalidOptionError(
+            f"log={log!r} is neither a path nor an export log. Leave it out for {LOG_NAME} in the folder "
+            "of the exports."
+        ) from None
+
+
+def _warn_if_loose(folder: Path) -> None:
+    try:
+        loose = os.stat(folder).st_mode & stat.S_IWOTH
+    except OSError:  # there is none yet, or the export will say what is wrong
+        return
+    if loose:
+        warnings.warn(
+            f"Everybody on this machine may write to the folder {folder}. "
+            "Take that right away (chmod o-w) before you rely on what stands in it.",
+            stacklevel=4,
+        )
+
+
+def _followed(receipt: ExportReceipt, checksum: Published | Exception) -> ExportReceipt | Exception:
+    return checksum if isinstance(checksum, Exception) else replace(receipt, log_head=checksum.log_head)

@@ -1,0 +1,143 @@
+"""The export log of a folder: who made which file when, from what; written around every export."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from auditkit.errors import in_words
+from auditkit.exportlog.logfile import OpenLog, open_log
+from auditkit.exportlog.remains import whole_file
+from auditkit.publish import Commit, Published, Staged
+
+ACTOR = "AUDITKIT_ACTOR"
+_INTERRUPTED = "interrupted before the file was there"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportLog:
+    """A hash-chained log in a file: one canonical JSON object a line.
+
+    An export holds the log's lock from its `begin`, when the bytes are on disk under a name of their
+    own, to its `commit`. So a `begin` that nothing follows, seen with the lock in hand, is of an export
+    that died; whoever writes next settles it: `recovered` if its whole file stands there, else `failed`.
+
+    Parameters
+    ----------
+    path : Path
+    mode : int
+        Permissions of a log that has to be made.
+    """
+
+    path: Path
+    mode: int = 0o600
+
+    @contextmanager
+    def opened(self) -> Iterator[OpenLog]:
+        """The log with its lock held, everything that died before settled."""
+        with open_log(self.path, self.mode) as log:
+            self._settle(log)
+            yield log
+
+    @contextmanager
+    def publishing(self, staged: Sequence[Staged]) -> Iterator[Commit]:
+        """`begin` on entering, `commit` or `failed` for each when called; the lock is held throughout."""
+        with self.opened() as log:
+            seqs = [log.next_seq + index for index in range(len(staged))]
+            log.append([self._begin(one, index + 1) for index, one in enumerate(staged)])
+            try:
+                yield partial(self._commit, log, staged, seqs)
+            except BaseException:
+                with suppress(OSError):  # the error that is under way says more
+                    self._settle(log)
+                raise
+
+    def located(self, path: Path) -> str:
+        """A file as the log calls it: seen from the log's own folder, so that both can move."""
+        return Path(os.path.relpath(os.path.abspath(path), os.path.abspath(self.path.parent))).as_posix()
+
+    def entry(self, event: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry of that kind, made now by whoever runs this."""
+        from auditkit import __version__
+
+        return {**facts, "event": event, "time": _now(), "actor": actor(), "version": __version__}
+
+    def _begin(self, staged: Staged, open_exports: int) -> dict[str, Any]:
+        target = staged.draft.folder / staged.draft.name
+        return self.entry("begin", {**self._facts(staged, target), "open": open_exports})
+
+    def _facts(self, staged: Staged, path: Path) -> dict[str, Any]:
+        facts = {**staged.draft.about(), "path": self.located(path)}
+        facts |= {"bytes": staged.bytes, "sha256": staged.sha256}
+        return facts | ({"plain_sha256": staged.plain_sha256} if staged.plain_sha256 else {})
+
+    def _commit(
+        self,
+        log: OpenLog,
+        staged: Sequence[Staged],
+        seqs: Sequence[int],
+        outcomes: Sequence[Published | Exception],
+    ) -> str:
+        records = []
+        for left, one, seq, outcome in zip(reversed(range(len(staged))), staged, seqs, outcomes, strict=True):
+            seconds = round(time.perf_counter() - one.started, 3)
+            facts: dict[str, Any] = {"begin": seq, "open": left, "seconds": seconds}
+            if isinstance(outcome, Published):
+                facts |= self._facts(one, outcome.path) | ({"reused": True} if outcome.reused else {})
+                records.append(self.entry("commit", facts))
+            else:
+                facts |= {"path": self.located(one.draft.folder / one.draft.name)}
+                records.append(self.entry("failed", {**facts, "error": in_words(outcome)}))
+        return log.append(records)
+
+    def _settle(self, log: OpenLog) -> None:
+        """Say of every export that died what became of it, and of half a line that it was set aside."""
+        records = [self.entry("recovered", {**log.torn, "open": log.open_exports})] if log.torn else []
+        unsettled = log.chain().unsettled() if log.open_exports else []
+        for left, begun in zip(reversed(range(len(unsettled))), unsettled, strict=True):
+            facts = {name: begun.record[name] for name in _KEPT if name in begun.record}
+            facts |= {"begin": begun.record["seq"], "open": left}
+            found = whole_file(self.path.parent / begun.record["path"], begun.record)
+            if found is not None:
+                records.append(self.entry("recovered", {**facts, "path": self.located(found)}))
+            else:
+                records.append(self.entry("failed", {**facts, "error": _INTERRUPTED}))
+        if records:
+            log.append(records)
+
+
+_KEPT = (
+    "bytes",
+    "filter",
+    "format",
+    "options",
+    "path",
+    "plain_sha256",
+    "rows",
+    "run_ids",
+    "sha256",
+    "source",
+)
+
+
+def actor() -> str:
+    """Who exports: the environment variable AUDITKIT_ACTOR, or else the login name."""
+    named = os.environ.get(ACTOR)
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        return f"uid {os.getuid()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,174 @@
+"""The file of an export log: locked, appended to, and never left with half a line."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from auditkit.exportlog.chain import START, Chain, line_hash, read_chain, read_line, sealed
+from auditkit.locking import lock
+
+LOG_NAME = "export-log.jsonl"
+TORN_SUFFIX = ".torn"
+_TAIL_BYTES = 1 << 16
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+@contextmanager
+def open_log(path: Path, mode: int) -> Iterator[OpenLog]:
+    """The log with its lock held; it is made if there is none.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is no regular file: a link may lead anywhere.
+    """
+    descriptor = _locked(path, mode)
+    try:
+        yield OpenLog(path, descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path, mode: int) -> int:
+    while True:
+        descriptor = os.open(path, _FLAGS, mode)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "The export log is no regular file", str(path))
+            lock(descriptor)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(found, os.lstat(path)):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # moved away while we waited for the lock
+
+
+class OpenLog:
+    """A log whose lock is held."""
+
+    def __init__(self, path: Path, descriptor: int, mode: int):
+        self._path = path
+        self._descriptor = descriptor
+        self._mode = mode
+        self._set_aside_torn()
+        last = self._last_line()
+        self.head = line_hash(last) if last else START
+        record = _understood(last)
+        self._seq = record["seq"] if record else self._count_lines()
+        self.open_exports: int = record.get("open", 0) if record else 0
+        """How many exports have begun and are not settled; while we hold the lock they are dead."""
+
+    def append(self, records: Sequence[Mapping[str, Any]]) -> str:
+        """Write some lines and sync them, all of them or none; the new head.
+
+        Raises
+        ------
+        OSError
+            With the path, if they cannot be written; then none of them is.
+        """
+        lines, seq, head = [], self._seq, self.head
+        for record in records:
+            seq += 1
+            lines.append(sealed(record, seq, head))
+            head = line_hash(lines[-1])
+        if lines:
+            self._write(b"".join(lines))
+        self._seq, self.head = seq, head
+        self.open_exports = records[-1].get("open", 0) if records else self.open_exports
+        return head
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next line."""
+        return self._seq + 1
+
+    def chain(self) -> Chain:
+        """All its lines."""
+        with open(os.dup(self._descriptor), "rb") as lines:
+            lines.seek(0)
+            return read_chain(lines)
+
+    def _write(self, data: bytes) -> None:
+        size = os.fstat(self._descriptor).st_size
+        try:
+            write_all(self._descriptor, data)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, size)
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+    def _set_aside_torn(self) -> None:
+        """Move what a power cut or a full disk left of a line into a file of its own, and say so."""
+        torn = self._tail().rpartition(b"\n")[2]
+        self._torn = torn
+        if not torn:
+            return
+        flags = _FLAGS & ~os.O_RDWR | os.O_WRONLY
+        aside = os.open(self._path.with_name(self._path.name + TORN_SUFFIX), flags, self._mode)
+        try:
+            write_all(aside, torn + b"\n")
+            os.fsync(aside)
+        finally:
+            os.close(aside)
+        os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - len(torn))
+
+    @property
+    def torn(self) -> dict[str, Any] | None:
+        """What was set aside on opening, for an entry of its own."""
+        if not self._torn:
+            return None
+        return {"torn_bytes": len(self._torn), "torn_sha256": hashlib.sha256(self._torn).hexdigest()}
+
+    def _last_line(self) -> bytes:
+        tail = self._tail()
+        return tail[tail.rfind(b"\n", 0, -1) + 1 :]
+
+    def _tail(self) -> bytes:
+        """The end of the file, with at least its last whole line and what is torn behind it."""
+        size = os.fstat(self._descriptor).st_size
+        wanted = _TAIL_BYTES
+        while True:
+            start = max(0, size - wanted)
+            tail = _read_from(self._descriptor, start, size - start)
+            if start == 0 or tail.count(b"\n") >= 2:
+                return tail
+            wanted *= 4
+
+    def _count_lines(self) -> int:
+        with open(os.dup(self._descriptor), "rb") as lines:
+            lines.seek(0)
+            return sum(1 for _ in lines)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write to the last byte: the system may take fewer at a time."""
+    done = 0
+    while done < len(data):
+        done += os.write(descriptor, data[done:])
+
+
+def _read_from(descriptor: int, start: int, count: int) -> bytes:
+    os.lseek(descriptor, start, os.SEEK_SET)
+    parts = []
+    while count > 0 and (part := os.read(descriptor, count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _understood(line: bytes) -> dict[str, Any] | None:
+    try:
+        return read_line(line)
+    except ValueError:
+        return None

@@ -1,0 +1,111 @@
+"""The export log as a frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditkit.errors import Problem, VerificationError
+from auditkit.exportlog.chain import Chain, read_chain
+from auditkit.exportlog.logfile import LOG_NAME
+from auditkit.locking import try_lock_for
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PATIENCE_SECONDS = 5.0
+_COLUMNS = {
+    "seq": "int64",
+    "time": "datetime64[us, UTC]",
+    "event": "str",
+    "actor": "str",
+    "path": "str",
+    "format": "str",
+    "run_ids": "object",
+    "rows": "str",
+    "bytes": "Int64",
+    "sha256": "str",
+    "plain_sha256": "str",
+    "source": "str",
+    "filter": "object",
+    "options": "object",
+    "seconds": "float64",
+    "reused": "boolean",
+    "error": "str",
+    "begin": "Int64",
+    "version": "str",
+    "hash": "str",
+}
+
+
+def log_path(place: str | os.PathLike[str]) -> Path:
+    """The log that is meant by a folder, or by its own path."""
+    path = Path(place)
+    return path / LOG_NAME if path.is_dir() else path
+
+
+@contextmanager
+def held_still(path: Path) -> Iterator[tuple[Chain, bool]]:
+    """The lines of a log that nobody writes to meanwhile, and whether that could be had.
+
+    Whoever holds the lock for more than some seconds is alive: what it began is then not to be judged.
+    """
+    with path.open("rb") as lines:
+        ours = try_lock_for(lines.fileno(), _PATIENCE_SECONDS)
+        yield read_chain(lines), ours
+
+
+def read_export_log(place: str | os.PathLike[str] = "exports") -> pd.DataFrame:
+    """One row an entry of an export log, in the order in which they were written.
+
+    Parameters
+    ----------
+    place : path
+        A folder of exports, or the log file itself.
+
+    Returns
+    -------
+    DataFrame
+        seq, time (`datetime64[us, UTC]`), event (begin, commit, failed, removed, recovered, held,
+        released), actor, path (seen from the log's folder), format, run_ids (list), rows (`"8 of 8"`),
+        bytes, sha256, plain_sha256 (of an encrypted file: what decrypting it gives), source, filter,
+        options, seconds, reused, error, begin (the seq that a commit belongs to), version, and hash, the
+        SHA-256 of the line.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no log.
+    VerificationError
+        If its chain is broken; the message names the first line.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> receipt = ak.export_audit_run("run-001", "csv", source="sample_data/runs", output_dir=folder)
+    >>> log = ak.read_export_log(folder)
+    >>> log[["event", "rows", "path"]].to_numpy().tolist()  # doctest: +NORMALIZE_WHITESPACE
+    [['begin', '8 of 8', 'audit-run-run-001-2024-01-15.csv'],
+     ['commit', '8 of 8', 'audit-run-run-001-2024-01-15.csv']]
+    >>> receipt.log_head == log.hash.iloc[-1]
+    True
+    """
+    import pandas as pd
+
+    path = log_path(place)
+    with held_still(path) as (chain, _):
+        pass
+    if chain.damage:
+        problems = [Problem("log", path.name, detail) for detail in chain.damage]
+        raise VerificationError(
+            f"The export log {path} is damaged: {problems[0].detail}. "
+            "`verify_exports` lists everything; go back to a copy of the log.",
+            problems,
+        )
+    records = [{**entry.record, "hash": entry.hash} for entry in chain.entries]
+    columns = {name: pd.Series([record.get(name) for record in records], dtype=object) for name in _COLUMNS}
+    columns["time"] = pd.to_datetime(columns["time"], utc=True, format="ISO8601").dt.as_unit("us")
+    return pd.DataFrame(columns).astype(_COLUMNS)

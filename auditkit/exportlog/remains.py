@@ -1,0 +1,46 @@
+"""What a dead export left: its whole file under the name it was to have, or under a later version of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from auditkit.naming import version_of
+
+BAG_MANIFEST = "manifest-sha256.txt"
+
+
+def whole_file(planned: Path, record: Mapping[str, Any]) -> Path | None:
+    """The file that a `begin` announced, if it stands there whole."""
+    try:
+        names = sorted(os.listdir(planned.parent))
+    except OSError:
+        return None
+    for name in names:
+        if name == planned.name or version_of(name) == planned.name:
+            path = planned.with_name(name)
+            if has_hash(path, record["bytes"], record["sha256"], bag=record.get("format") == "bag"):
+                return path
+    return None
+
+
+def has_hash(path: Path, size: int, sha256: str, *, bag: bool = False) -> bool:
+    """Whether a regular file (of a bag: its manifest) has that size and SHA-256."""
+    file = path / BAG_MANIFEST if bag else path
+    try:
+        found = os.lstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+            return False
+        return file_sha256(file) == sha256
+    except OSError:  # what cannot be read is not known to be whole
+        return False
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What keeps evidence private and attributable: pseudonyms, encryption, keys, signatures."""
