@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -158,6 +159,19 @@ class VerificationError(AuditkitError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.problems)
+
+    @classmethod
+    def of(cls, where: str, problems: Sequence[Problem]) -> VerificationError:
+        """One error that tells of all of them, the first in words."""
+        counts = Counter(problem.kind for problem in problems)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        one = len(problems) == 1
+        return cls(
+            f"{len(problems)} {'problem' if one else 'problems'} in {where} ({kinds}). "
+            f"{'It is' if one else 'The first is'} {problems[0]}."
+            + ("" if one else " `.problems` of this error lists each."),
+            problems,
+        )
 
 
 class FailureList:

@@ -68,24 +68,29 @@ class Published:
     log_head: str | None = None
 
 
-Commit = Callable[[Sequence["Published | Exception"]], "str | None"]
-"""Told what became of each staged file, it gives the head of the log."""
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """Exports that are in the log and not yet to be seen: the log's head, and how to tell what became."""
+
+    head: str | None
+    commit: Callable[[Sequence[Published | Exception]], str | None]
+    """Told what became of each staged file, it gives the new head."""
 
 
 @runtime_checkable
 class PublishLog(Protocol):
-    """Records that files become visible: `begin` on entering, `commit` or `failed` when called."""
+    """Records that files become visible: `begin` on entering, then `commit` or `failed`."""
 
-    def publishing(self, staged: Sequence[Staged]) -> AbstractContextManager[Commit]:
+    def publishing(self, staged: Sequence[Staged]) -> AbstractContextManager[Begun]:
         """Hold the log's lock from `begin` to `commit`."""
 
 
 class NoLog:
     """Records nothing."""
 
-    def publishing(self, staged: Sequence[Staged]) -> AbstractContextManager[Commit]:
+    def publishing(self, staged: Sequence[Staged]) -> AbstractContextManager[Begun]:
         """Nothing on entering, nothing on commit."""
-        return nullcontext(lambda outcomes: None)
+        return nullcontext(Begun(head=None, commit=lambda outcomes: None))
 
 
 def publish(
@@ -119,14 +124,14 @@ def publish(
         staged = [outcome for outcome in outcomes if isinstance(outcome, Staged)]
         if staged:
             folders = [
-                cleaning.enter_context(_opened_folder(folder))
+                cleaning.enter_context(opened_folder(folder))
                 for folder in {one.draft.folder: None for one in staged}
             ]
-            with (log or NoLog()).publishing(staged) as commit:
+            with (log or NoLog()).publishing(staged) as begun:
                 placed = [_attempt(_place, one, if_exists) for one in staged]
                 for descriptor in folders:
-                    _sync(descriptor)
-                head = commit(placed)
+                    sync(descriptor)
+                head = begun.commit(placed)
             by_id = {id(one): _logged(outcome, head) for one, outcome in zip(staged, placed, strict=True)}
             outcomes = [by_id.get(id(outcome), outcome) for outcome in outcomes]
     return [outcome for outcome in outcomes if not isinstance(outcome, Staged)]
@@ -149,8 +154,8 @@ def _staged(draft: Draft) -> Iterator[Staged]:
     target = draft.folder / draft.name
     started = time.perf_counter()
     with _naming(target):
-        _make_folder(draft.folder, draft.mode)
-        temporary = draft.folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        make_folder(draft.folder, draft.mode)
+        temporary = draft.folder / temporary_name()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(temporary, flags, OWNER_ONLY)
     try:
@@ -207,6 +212,16 @@ def _place(staged: Staged, if_exists: IfExists) -> Published:
         return _published(staged, path)
 
 
+def temporary_name() -> str:
+    """A name that nobody has, and that says that it is not to stay."""
+    return f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is one of those."""
+    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
+
+
 def _published(staged: Staged, path: Path, *, reused: bool = False) -> Published:
     return Published(
         path=path,
@@ -250,16 +265,16 @@ def _holds_same_bytes(path: Path, staged: Staged) -> bool:
         return False
 
 
-def _make_folder(folder: Path, mode: int) -> None:
+def make_folder(folder: Path, mode: int) -> None:
     if folder.is_dir():
         return
     folder.mkdir(parents=True, exist_ok=True, mode=0o750 if mode != OWNER_ONLY else 0o700)
-    with _opened_folder(folder.parent) as descriptor:
-        _sync(descriptor)
+    with opened_folder(folder.parent) as descriptor:
+        sync(descriptor)
 
 
 @contextlib.contextmanager
-def _opened_folder(folder: Path) -> Iterator[int | None]:
+def opened_folder(folder: Path) -> Iterator[int | None]:
     """A folder to be synced; it is opened before anything is to be seen in it, for that may fail."""
     if os.name == "nt":  # a folder cannot be opened there
         yield None
@@ -271,7 +286,7 @@ def _opened_folder(folder: Path) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _sync(descriptor: int | None) -> None:
+def sync(descriptor: int | None) -> None:
     if descriptor is not None:
         os.fsync(descriptor)
 
@@ -280,7 +295,7 @@ def _sweep(folder: Path) -> None:
     """Remove what killed exports left: temporary files of ours, unlocked, older than an hour."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
+            if is_temporary(entry.name):
                 with contextlib.suppress(OSError):
                     _sweep_one(Path(entry.path))
 

@@ -1,16 +1,25 @@
-"""The exports folder: what stands in it, and what may go."""
+"""The exports folder: what stands in it, what is held, and what may go."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from auditkit import errors
+from auditkit.destination import CHECKSUM_SUFFIX
 from auditkit.errors import InvalidOptionError
+from auditkit.exportlog.chain import Chain
+from auditkit.exportlog.log import ExportLog
+from auditkit.exportlog.reading import held_still, log_path
+from auditkit.exportlog.standing import standing
 from auditkit.naming import export_format
 
 _RECENT = 5
@@ -85,11 +94,18 @@ def get_export_stats(output_dir: str | os.PathLike[str] = "exports") -> ExportSt
 
 
 def cleanup_old_exports(
-    output_dir: str | os.PathLike[str] = "exports", *, days_old: float = 30, dry_run: bool = False
+    output_dir: str | os.PathLike[str] = "exports",
+    *,
+    days_old: float = 30,
+    dry_run: bool = False,
+    log: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
-    """Remove exports whose last change is more than some days ago.
+    """Remove exports whose last change is more than some days ago, with their `.sha256` files.
 
-    Touches regular files that auditkit named, never follows a link and never enters a subfolder.
+    Touches regular files that auditkit named, never follows a link, never enters a subfolder, and keeps
+    what is held (`hold_export`), or named in a damaged line of the log, which may be its hold. What it
+    removes is in the export log before it is gone. It works in the folder that it opened, whatever else
+    takes that name meanwhile.
 
     Parameters
     ----------
@@ -99,6 +115,8 @@ def cleanup_old_exports(
         Age in days of 24 hours, 0 or more.
     dry_run : bool
         Only say what would be removed.
+    log : path, optional
+        The export log, where it does not stand in the folder.
 
     Returns
     -------
@@ -122,17 +140,126 @@ def cleanup_old_exports(
         raise InvalidOptionError(f"days_old={days_old!r} is not a number of days. Give 0 or more.")
     folder = Path(output_dir)
     cutoff = time.time() - days_old * _DAY_SECONDS
-    old = sorted(name for name, status in _exports(folder) if status.st_mtime < cutoff)
-    return [folder / name for name in old if dry_run or _removed(folder / name)]
-
-
-def _removed(path: Path) -> bool:
     try:
-        os.unlink(path)
-    except FileNotFoundError:  # somebody else was quicker
-        return False
-    log.info("removed old export %s", path)
-    return True
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except FileNotFoundError:
+        return []
+    try:
+        old = sorted(name for name, status in _exports(descriptor) if status.st_mtime < cutoff)
+        cleaning = _Cleaning(folder, descriptor, ExportLog(path=log_path(folder if log is None else log)))
+        return [folder / name for name in (cleaning.told(old) if dry_run or not old else cleaning.done(old))]
+    finally:
+        os.close(descriptor)
+
+
+class _Cleaning:
+    """The removal of some files from an opened folder."""
+
+    def __init__(self, folder: Path, descriptor: int, log: ExportLog):
+        self._folder = folder
+        self._descriptor = descriptor
+        self._log = log
+
+    def told(self, names: Sequence[str]) -> list[str]:
+        """What of some exports would go."""
+        try:
+            with held_still(self._log.path) as (chain, _):
+                return self._free(names, chain)
+        except FileNotFoundError:
+            return self._free(names, Chain())
+
+    def done(self, names: Sequence[str]) -> list[str]:
+        """What of some exports is gone; it stands in the log before it is."""
+        with self._log.opened() as log:
+            if not os.path.samestat(os.stat(self._folder), os.fstat(self._descriptor)):
+                raise OSError(errno.ESTALE, "The folder was replaced while it was cleaned", str(self._folder))
+            chain = log.chain()
+            present = standing(chain.entries).present
+            leaving = self._free(names, chain)
+            before = {name: present.get(self._path(name), {}) for name in leaving}
+            log.append([self._entry("removed", name, before[name]) for name in leaving])
+            kept: list[tuple[str, OSError]] = []
+            gone = [name for name in leaving if self._removed(name, kept)]
+            os.fsync(self._descriptor)
+            log.append([self._after_all(name, before[name], error) for name, error in kept])
+        if kept:
+            raise kept[0][1]
+        return gone
+
+    def _free(self, names: Sequence[str], chain: Chain) -> list[str]:
+        held = standing(chain.entries).held
+        free = [name for name in names if self._path(name) not in held and not _named(name, chain.unread)]
+        beside = {name + CHECKSUM_SUFFIX for name in free}
+        return sorted([*free, *(name for name in os.listdir(self._descriptor) if name in beside)])
+
+    def _path(self, name: str) -> str:
+        return self._log.located(self._folder / name)
+
+    def _entry(self, event: str, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        known = {key: facts[key] for key in ("format", "bytes", "sha256") if key in facts}
+        return self._log.entry(event, {**known, "path": self._path(name)})
+
+    def _after_all(self, name: str, facts: Mapping[str, Any], error: OSError) -> dict[str, Any]:
+        """That a file could not be removed: it stands there as before."""
+        return self._entry("recovered" if facts else "failed", name, facts) | {
+            "error": errors.in_words(error)
+        }
+
+    def _removed(self, name: str, kept: list[tuple[str, OSError]]) -> bool:
+        try:
+            os.unlink(name, dir_fd=self._descriptor)
+        except FileNotFoundError:  # somebody else was quicker
+            return False
+        except OSError as error:
+            kept.append((name, OSError(error.errno, error.strerror, str(self._folder / name))))
+            return False
+        log.info("removed old export %s", self._folder / name)
+        return True
+
+
+def _named(name: str, lines: Sequence[bytes]) -> bool:
+    return any(name.encode() in line for line in lines)
+
+
+def hold_export(
+    path: str | os.PathLike[str],
+    *,
+    release: bool = False,
+    reason: str | None = None,
+    log: str | os.PathLike[str] | None = None,
+) -> str:
+    """Keep an export from being cleaned up, or let it go again; the head of the log, which says so.
+
+    Parameters
+    ----------
+    path : path or receipt
+        An export that is there.
+    release : bool
+        End the hold.
+    reason : str, optional
+        For the log: a case number, for example.
+    log : path, optional
+        The export log, where it does not stand in the folder of the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> receipt = ak.export_audit_run("run-001", "csv", source="sample_data/runs", output_dir=folder)
+    >>> head = ak.hold_export(receipt, reason="case 17")
+    >>> ak.cleanup_old_exports(folder, days_old=0)
+    []
+    """
+    place = Path(path)
+    os.lstat(place)
+    export_log = ExportLog(path=log_path(place.parent if log is None else log))
+    facts = {"path": export_log.located(place)} | ({} if reason is None else {"reason": reason})
+    with export_log.opened() as opened:
+        return opened.append([export_log.entry("released" if release else "held", facts)])
 
 
 def size_in_words(size_bytes: int) -> str:
@@ -145,7 +272,9 @@ def size_in_words(size_bytes: int) -> str:
     return f"{size:.2f} {_UNITS[-1]}"
 
 
-def _exports(folder: Path) -> list[tuple[str, os.stat_result]]:
+def _exports(folder: int | Path) -> list[tuple[str, os.stat_result]]:
+    """The exports of a folder, which may be one that is open."""
+    at: dict[str, Any] = {"dir_fd": folder} if isinstance(folder, int) else {}
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
@@ -155,7 +284,7 @@ def _exports(folder: Path) -> list[tuple[str, os.stat_result]]:
         if export_format(name) is None:
             continue
         try:
-            status = os.lstat(folder / name)
+            status = os.lstat(name if at else Path(folder, name), **at)  # type: ignore[arg-type]
         except FileNotFoundError:  # removed by somebody else in the meantime
             continue
         if stat.S_ISREG(status.st_mode):

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from tools import require
 
 from auditkit.errors import AuditkitError, ExportExistsError, InvalidOptionError
-from auditkit.publish import Draft, Published, Staged, publish
+from auditkit.publish import Begun, Draft, Published, Staged, publish
 
 NAME = "audit-run-a-2024-01-15.csv"
 SECOND = "audit-run-a-2024-01-15-2.csv"
@@ -227,7 +227,7 @@ def test_a_kill_in_the_middle_leaves_nothing_to_be_seen(tmp_path: Path) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
-        from auditkit.publish import Draft, publish
+        from auditkit.publish import Begun, Draft, publish
 
         def write(sink):
             for _ in range(4):
@@ -252,7 +252,7 @@ def test_a_kill_in_the_middle_leaves_nothing_to_be_seen(tmp_path: Path) -> None:
 FILL = f"""\
 import json, sys
 from pathlib import Path
-from auditkit.publish import Draft, publish
+from auditkit.publish import Begun, Draft, publish
 folder, packing, endless = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 
 def small(sink):
@@ -332,7 +332,7 @@ def test_a_folder_that_is_a_file_is_an_os_error_with_its_path(tmp_path: Path) ->
 RIGHTLESS = f"""\
 import json, sys
 from pathlib import Path
-from auditkit.publish import Draft, publish
+from auditkit.publish import Begun, Draft, publish
 (outcome,) = publish([Draft(folder=Path(sys.argv[1]), name={NAME!r}, write=lambda sink: sink.write(b"new"))])
 print(json.dumps([type(outcome).__name__, outcome.errno, outcome.filename]))
 """
@@ -449,7 +449,7 @@ def test_one_group_may_hold_the_same_name_twice(tmp_path: Path) -> None:
 def test_any_name_finds_a_version_and_never_tries_for_ever(tmp_path: Path) -> None:
     script = """
         from pathlib import Path
-        from auditkit.publish import Draft, publish
+        from auditkit.publish import Begun, Draft, publish
         for data in (b"1", b"2"):
             publish([Draft(folder=Path(), name="notes.txt", write=lambda sink: sink.write(data))])
     """
@@ -573,7 +573,7 @@ def test_threads_that_publish_the_same_bytes_make_one_file(tmp_path: Path) -> No
 PUBLISHER = f"""\
 import hashlib, sys, time
 from pathlib import Path
-from auditkit.publish import Draft, publish
+from auditkit.publish import Begun, Draft, publish
 folder, first, policy = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 while not (folder / "go").exists():
     time.sleep(0.001)
@@ -700,7 +700,7 @@ def test_on_a_system_that_refuses_hard_links_a_file_is_published_all_the_same(tm
     strace = require("strace")
     script = f"""
         from pathlib import Path
-        from auditkit.publish import Draft, publish
+        from auditkit.publish import Begun, Draft, publish
         for data in (b"1", b"2"):
             (outcome,) = publish([Draft(folder=Path(), name={NAME!r}, write=lambda sink: sink.write(data))])
             print(outcome.path.name)
@@ -806,7 +806,7 @@ def test_bytes_and_names_are_synced_in_the_right_order(tmp_path: Path, if_exists
     (folder / NAME).write_bytes(b"old")
     script = f"""
         from pathlib import Path
-        from auditkit.publish import Draft, publish
+        from auditkit.publish import Begun, Draft, publish
         drafts = [
             Draft(folder=Path({str(folder)!r}), name=name, write=lambda sink: sink.write(b"x" * 3_000_000))
             for name in ({NAME!r}, "audit-run-b-2024-01-15.csv")
@@ -860,7 +860,7 @@ def test_a_folder_that_was_made_is_synced_into_the_one_above(tmp_path: Path) -> 
     strace = require("strace")
     script = f"""
         from pathlib import Path
-        from auditkit.publish import Draft, publish
+        from auditkit.publish import Begun, Draft, publish
         publish([Draft(folder=Path({str(tmp_path / "exports")!r}), name={NAME!r}, write=lambda sink: None)])
     """
     trace = tmp_path / "trace"
@@ -962,7 +962,7 @@ def test_a_thread_that_has_failed_fails_the_next_write(tmp_path: Path) -> None:
     script = LIMITED + textwrap.dedent(f"""
         import threading
         from pathlib import Path
-        from auditkit.publish import Draft, publish
+        from auditkit.publish import Begun, Draft, publish
         count = 0
 
         def write(sink):
@@ -997,7 +997,7 @@ class Recording:
             assert (len(data), hashlib.sha256(data).hexdigest()) == (item.bytes, item.sha256)
         self.stumble("begin")
         try:
-            yield self.commit
+            yield Begun(head=None, commit=self.commit)
         except BaseException as error:
             self.events.append(("failed", type(error).__name__, self.visible()))
             raise

@@ -51,7 +51,7 @@ def shelf(tmp_path: Path) -> Path:
     folder = tmp_path / "exports"
     folder.mkdir()
     for name in (*OURS, *NOT_OURS):
-        put(folder, name, days=365)
+        put(folder, name, size=0 if name == "export-log.jsonl" else 1, days=365)
     return folder
 
 
@@ -252,10 +252,10 @@ def test_a_file_that_somebody_else_removes_meanwhile_does_not_stop_the_cleaning(
 ) -> None:
     unlink = os.unlink
 
-    def overtaken(path: Path) -> None:
+    def overtaken(name: str, *, dir_fd: int) -> None:
         monkeypatch.setattr(os, "unlink", unlink)
-        unlink(path)
-        unlink(path)
+        unlink(name, dir_fd=dir_fd)
+        unlink(name, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "unlink", overtaken)
     ak.cleanup_old_exports(shelf)

@@ -16,7 +16,7 @@ from typing import Any
 from auditkit.errors import in_words
 from auditkit.exportlog.logfile import OpenLog, open_log
 from auditkit.exportlog.remains import whole_file
-from auditkit.publish import Commit, Published, Staged
+from auditkit.publish import Begun, Published, Staged
 
 ACTOR = "AUDITKIT_ACTOR"
 _INTERRUPTED = "interrupted before the file was there"
@@ -48,13 +48,13 @@ class ExportLog:
             yield log
 
     @contextmanager
-    def publishing(self, staged: Sequence[Staged]) -> Iterator[Commit]:
-        """`begin` on entering, `commit` or `failed` for each when called; the lock is held throughout."""
+    def publishing(self, staged: Sequence[Staged]) -> Iterator[Begun]:
+        """`begin` on entering, then `commit` or `failed` for each; the lock is held throughout."""
         with self.opened() as log:
             seqs = [log.next_seq + index for index in range(len(staged))]
-            log.append([self._begin(one, index + 1) for index, one in enumerate(staged)])
+            head = log.append([self._begin(one, index + 1) for index, one in enumerate(staged)])
             try:
-                yield partial(self._commit, log, staged, seqs)
+                yield Begun(head=head, commit=partial(self._commit, log, staged, seqs))
             except BaseException:
                 with suppress(OSError):  # the error that is under way says more
                     self._settle(log)

@@ -17,7 +17,8 @@ from auditkit.locking import lock
 LOG_NAME = "export-log.jsonl"
 TORN_SUFFIX = ".torn"
 _TAIL_BYTES = 1 << 16
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_READING = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
+_APPENDING = _READING | os.O_RDWR | os.O_CREAT | os.O_APPEND
 
 
 @contextmanager
@@ -36,16 +37,28 @@ def open_log(path: Path, mode: int) -> Iterator[OpenLog]:
         os.close(descriptor)
 
 
+def regular_file(path: Path, flags: int = _READING, mode: int = 0) -> int:
+    """The descriptor of a log.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is no regular file: a link may lead anywhere, a pipe nowhere.
+    """
+    descriptor = os.open(path, flags, mode)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "The export log is no regular file", str(path))
+
+
 def _locked(path: Path, mode: int) -> int:
     while True:
-        descriptor = os.open(path, _FLAGS, mode)
+        descriptor = regular_file(path, _APPENDING, mode)
         try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "The export log is no regular file", str(path))
             lock(descriptor)
             with suppress(FileNotFoundError):
-                if os.path.samestat(found, os.lstat(path)):
+                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
                     return descriptor
         except BaseException:
             os.close(descriptor)
@@ -114,8 +127,7 @@ class OpenLog:
         self._torn = torn
         if not torn:
             return
-        flags = _FLAGS & ~os.O_RDWR | os.O_WRONLY
-        aside = os.open(self._path.with_name(self._path.name + TORN_SUFFIX), flags, self._mode)
+        aside = regular_file(self._path.with_name(self._path.name + TORN_SUFFIX), _APPENDING, self._mode)
         try:
             write_all(aside, torn + b"\n")
             os.fsync(aside)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditkit.errors import Problem, VerificationError
 from auditkit.exportlog.chain import Chain, read_chain
-from auditkit.exportlog.logfile import LOG_NAME
+from auditkit.exportlog.logfile import LOG_NAME, regular_file
 from auditkit.locking import try_lock_for
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def held_still(path: Path) -> Iterator[tuple[Chain, bool]]:
 
     Whoever holds the lock for more than some seconds is alive: what it began is then not to be judged.
     """
-    with path.open("rb") as lines:
+    with open(regular_file(path), "rb") as lines:
         ours = try_lock_for(lines.fileno(), _PATIENCE_SECONDS)
         yield read_chain(lines), ours
 
