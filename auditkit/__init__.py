@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "auditkit.evidence": ("BagReceipt", "BagReport", "export_checkpoint", "export_evidence", "verify_bag"),
     "auditkit.export": ("export_audit_run", "export_multiple_runs", "export_results"),
     "auditkit.exportlog": ("ExportLog", "read_export_log"),
     "auditkit.filters": ("Filter",),
@@ -23,15 +24,24 @@ _HOMES = {
         "load_run",
         "load_runs",
     ),
+    "auditkit.protect.anonymity": ("SmallestGroup", "k_anonymity"),
+    "auditkit.protect.decryption": ("decrypt_export",),
+    "auditkit.protect.pseudonyms": ("Pseudonymizer",),
     "auditkit.receipts": ("BatchFailure", "BatchResult", "ExportReceipt"),
     "auditkit.run": ("AuditRun",),
     "auditkit.search": ("find_results",),
-    "auditkit.shelf": ("ExportStats", "cleanup_old_exports", "get_export_stats"),
+    "auditkit.shelf": ("ExportStats", "cleanup_old_exports", "get_export_stats", "hold_export"),
     "auditkit.sources": ("Source", "open_source"),
+    "auditkit.verification": ("FileReport", "VerificationReport", "verify_exports", "verify_file"),
 }
 
 if TYPE_CHECKING:
     from auditkit import errors as errors
+    from auditkit.evidence import BagReceipt as BagReceipt
+    from auditkit.evidence import BagReport as BagReport
+    from auditkit.evidence import export_checkpoint as export_checkpoint
+    from auditkit.evidence import export_evidence as export_evidence
+    from auditkit.evidence import verify_bag as verify_bag
     from auditkit.export import export_audit_run as export_audit_run
     from auditkit.export import export_multiple_runs as export_multiple_runs
     from auditkit.export import export_results as export_results
@@ -43,6 +53,10 @@ if TYPE_CHECKING:
     from auditkit.load import load_results as load_results
     from auditkit.load import load_run as load_run
     from auditkit.load import load_runs as load_runs
+    from auditkit.protect.anonymity import SmallestGroup as SmallestGroup
+    from auditkit.protect.anonymity import k_anonymity as k_anonymity
+    from auditkit.protect.decryption import decrypt_export as decrypt_export
+    from auditkit.protect.pseudonyms import Pseudonymizer as Pseudonymizer
     from auditkit.receipts import BatchFailure as BatchFailure
     from auditkit.receipts import BatchResult as BatchResult
     from auditkit.receipts import ExportReceipt as ExportReceipt
@@ -51,8 +65,13 @@ if TYPE_CHECKING:
     from auditkit.shelf import ExportStats as ExportStats
     from auditkit.shelf import cleanup_old_exports as cleanup_old_exports
     from auditkit.shelf import get_export_stats as get_export_stats
+    from auditkit.shelf import hold_export as hold_export
     from auditkit.sources import Source as Source
     from auditkit.sources import open_source as open_source
+    from auditkit.verification import FileReport as FileReport
+    from auditkit.verification import VerificationReport as VerificationReport
+    from auditkit.verification import verify_exports as verify_exports
+    from auditkit.verification import verify_file as verify_file
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", "errors", *sorted(_HOME_OF)]  # noqa: PLE0604

@@ -54,7 +54,7 @@ def export_audit_run(
         A run id of the source, which is then streamed; or a run at hand. A selection of one is named
         `audit-results-{run id}-{date}`, so that nobody takes it for the whole.
     format : str
-        `csv`, `json`, `jsonl`, `parquet`, or an installed one.
+        `csv`, `json`, `jsonl`, `parquet`, `xlsx` (with `auditkit[excel]`), or an installed one.
     source : path, URL or Source, optional
         As for `open_source`.
     output_dir : path

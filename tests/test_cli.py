@@ -504,7 +504,7 @@ def test_clean_only_says_what_it_would_remove_until_it_is_told_to(tmp_path: Path
     assert old.exists()
     wet = auditkit("clean", "--yes", cwd=tmp_path)
     assert wet.stdout == f"removed exports/{old.name}\n"
-    assert sorted(folder.iterdir()) == sorted([young, notes])
+    assert sorted(exported(folder)) == sorted([young.name, notes.name])
 
 
 # --- the terminal ---------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from children import DAY
@@ -268,3 +270,151 @@ def test_an_export_after_cleaning_takes_the_first_name_again(tmp_path: Path) -> 
     ak.cleanup_old_exports(tmp_path)
     again = ak.export_audit_run("run-001", "csv", source=SAMPLES, output_dir=tmp_path)
     assert (again.path.name, again.reused) == (f"audit-run-run-001-{DAY}.csv", False)
+
+
+# --- the log, holds, and folders that change underneath ---------------------------------------------------
+
+
+def events(folder: Path) -> list[tuple[str, str]]:
+    log = ak.read_export_log(folder)
+    return list(zip(log.event, log.path, strict=True))
+
+
+@pytest.fixture
+def aged(tmp_path: Path) -> ak.ExportReceipt:
+    """An export with its checksum, both forty days old."""
+    receipt = ak.export_audit_run("run-001", "csv", source=SAMPLES, output_dir=tmp_path / "e", checksum=True)
+    for name in os.listdir(tmp_path / "e"):
+        age(tmp_path / "e" / name, 40)
+    return receipt
+
+
+def test_what_is_removed_stands_in_the_log_with_its_hash(aged: ak.ExportReceipt) -> None:
+    folder, name = aged.path.parent, aged.path.name
+    assert ak.cleanup_old_exports(folder) == [aged.path, folder / f"{name}.sha256"]
+    assert os.listdir(folder) == ["export-log.jsonl"]
+    assert events(folder)[-2:] == [("removed", name), ("removed", f"{name}.sha256")]
+    assert ak.read_export_log(folder).sha256.iloc[-2] == aged.sha256
+    assert ak.verify_exports(folder, aged).files == 0
+
+
+def test_a_dry_run_and_a_cleaning_of_nothing_leave_the_log_alone(
+    aged: ak.ExportReceipt, tmp_path: Path
+) -> None:
+    told = (aged.path.parent / "export-log.jsonl").read_bytes()
+    assert len(ak.cleanup_old_exports(aged.path.parent, dry_run=True)) == 2
+    assert ak.cleanup_old_exports(aged.path.parent, days_old=50) == []
+    assert (aged.path.parent / "export-log.jsonl").read_bytes() == told
+    (tmp_path / "empty").mkdir()
+    assert ak.cleanup_old_exports(tmp_path / "empty") == []
+    assert os.listdir(tmp_path / "empty") == []
+
+
+def test_what_is_held_stays_until_it_is_released(aged: ak.ExportReceipt) -> None:
+    folder = aged.path.parent
+    head = ak.hold_export(aged, reason="case 17")
+    assert head == ak.verify_exports(folder).log_head
+    assert ak.cleanup_old_exports(folder) == ak.cleanup_old_exports(folder, dry_run=True) == []
+    assert aged.path.exists()
+    ak.hold_export(aged, release=True)
+    assert len(ak.cleanup_old_exports(folder)) == 2
+    assert [event for event, _ in events(folder)][-4:] == ["held", "released", "removed", "removed"]
+
+
+def test_what_is_not_there_cannot_be_held(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        ak.hold_export(tmp_path / "nowhere.csv")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_hold_in_a_log_that_stands_elsewhere_is_heeded(tmp_path: Path) -> None:
+    log = tmp_path / "all.jsonl"
+    receipt = ak.export_audit_run("run-001", "csv", source=SAMPLES, output_dir=tmp_path / "e", log=log)
+    age(receipt.path, 40)
+    ak.hold_export(receipt, log=log)
+    assert ak.cleanup_old_exports(tmp_path / "e", log=log) == []
+    assert ak.cleanup_old_exports(tmp_path / "e") == [receipt.path]  # a log that nobody named holds nothing
+
+
+def test_a_damaged_line_may_be_a_hold_and_keeps_what_it_names(aged: ak.ExportReceipt) -> None:
+    folder = aged.path.parent
+    ak.hold_export(aged)
+    log = folder / "export-log.jsonl"
+    log.write_bytes(log.read_bytes().replace(b'"held"', b'"hold"'))
+    assert ak.cleanup_old_exports(folder) == []
+    assert aged.path.exists()
+
+
+def test_a_file_that_cannot_be_removed_is_said_to_be_still_there(
+    aged: ak.ExportReceipt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+
+    def refused(name: Any, **options: Any) -> None:
+        if str(name).endswith(".csv"):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), name)
+        unlink(name, **options)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(PermissionError) as caught:
+        ak.cleanup_old_exports(aged.path.parent)
+    assert caught.value.filename == str(aged.path)
+    assert [event for event, _ in events(aged.path.parent)][-3:] == ["removed", "removed", "recovered"]
+    assert ak.verify_exports(aged.path.parent).files == 1
+
+
+def test_a_file_that_was_in_no_log_and_cannot_be_removed_fails_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, OURS[0], days=365)
+
+    def refused(name: Any, **options: Any) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), name)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(PermissionError):
+        ak.cleanup_old_exports(tmp_path)
+    assert events(tmp_path) == [("removed", OURS[0]), ("failed", OURS[0])]
+
+
+def test_a_folder_that_is_swapped_while_it_is_cleaned_loses_nothing(
+    aged: ak.ExportReceipt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between listing and removing, the folder becomes a link to one with precious files of that name."""
+    folder = aged.path.parent
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    put(precious, aged.path.name, days=365)
+    listdir = os.listdir
+
+    def swapped(place: Any) -> list[str]:
+        names = listdir(place)
+        if folder.is_dir() and not folder.is_symlink():
+            folder.rename(tmp_path / "moved")
+            folder.symlink_to(precious)
+        return names
+
+    monkeypatch.setattr(os, "listdir", swapped)
+    with pytest.raises(OSError, match="replaced while it was cleaned"):
+        ak.cleanup_old_exports(folder)
+    monkeypatch.undo()
+    assert (precious / aged.path.name).exists()
+    assert (tmp_path / "moved" / aged.path.name).exists()
+
+
+def test_a_link_that_is_swapped_in_is_removed_and_not_what_it_leads_to(
+    aged: ak.ExportReceipt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious = put(tmp_path, "precious", size=100)
+    unlink = os.unlink
+
+    def swapped(name: Any, **options: Any) -> None:
+        if str(name) == aged.path.name:
+            aged.path.rename(tmp_path / "moved")
+            aged.path.symlink_to(precious)
+        unlink(name, **options)
+
+    monkeypatch.setattr(os, "unlink", swapped)
+    ak.cleanup_old_exports(aged.path.parent)
+    assert precious.stat().st_size == 100
+    assert not aged.path.is_symlink()

@@ -542,3 +542,65 @@ def test_an_id_in_a_large_second_file_is_noticed_also_when_one_run_is_opened(tmp
         ak.load_run("twice", source=folder)
     (opened,) = ak.open_source(folder).open(["twice"])
     assert isinstance(opened, InvalidRunError)
+
+
+# --- what the export log beside a file says ---------------------------------------------------------------
+
+
+def notes_of(path: Any, **options: Any) -> list[Any]:
+    return ak.load_results(source=ak.open_source(path, **options)).notes.to_list()
+
+
+@pytest.fixture
+def formulas(tmp_path: Path) -> dict[str, Path]:
+    """One run exported with and without the formula guard, each into a folder of its own."""
+    run = a_run([a_result(row, notes=text) for row, text in enumerate(["=1+1", "'quoted", "plain"])])
+    source = saved(tmp_path / "run.json", dumped(run))
+    return {
+        name: ak.export_audit_run(
+            run["id"],
+            "csv",
+            source=source,
+            output_dir=tmp_path / name,
+            formula_guard=guard,
+            compression=packed,
+        ).path
+        for name, guard, packed in (("with", True, None), ("without", False, None), ("packed", False, "gzip"))
+    }
+
+
+NOTES = ["=1+1", "'quoted", "plain"]
+
+
+def test_a_csv_written_without_the_guard_comes_back_right_when_the_log_stands_beside(
+    formulas: dict[str, Path],
+) -> None:
+    for path in formulas.values():
+        assert notes_of(path) == notes_of(path.parent) == NOTES
+    assert notes_of(formulas["without"], formula_guard=True) == ["=1+1", "quoted", "plain"]
+
+
+def test_without_the_log_or_under_another_name_somebody_has_to_say_so(formulas: dict[str, Path]) -> None:
+    moved = formulas["without"].with_name("moved.csv")
+    moved.write_bytes(formulas["without"].read_bytes())
+    (formulas["without"].parent / "export-log.jsonl").rename(formulas["without"].parent / "away")
+    for path in (formulas["without"], moved):
+        assert notes_of(path) == ["=1+1", "quoted", "plain"]
+        assert notes_of(path, formula_guard=False) == NOTES
+
+
+def test_a_file_that_has_another_size_than_the_log_says_is_taken_for_guarded(
+    formulas: dict[str, Path],
+) -> None:
+    path = formulas["without"]
+    path.write_bytes(path.read_bytes().replace(b"plain", b"'simple"))
+    assert notes_of(path) == ["=1+1", "quoted", "simple"]
+
+
+def test_a_log_that_is_a_link_or_garbage_changes_nothing(formulas: dict[str, Path], tmp_path: Path) -> None:
+    log = formulas["with"].parent / "export-log.jsonl"
+    log.write_bytes(b"\xff\n{}\n")
+    assert notes_of(formulas["with"]) == NOTES
+    log.unlink()
+    log.symlink_to(formulas["without"].parent / "export-log.jsonl")
+    assert notes_of(formulas["with"]) == NOTES

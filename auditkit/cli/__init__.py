@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from auditkit import __version__
+from auditkit.cli.decrypting import decrypt
 from auditkit.cli.exporting import export
-from auditkit.cli.folder import clean, stats
+from auditkit.cli.folder import clean, hold, stats
 from auditkit.cli.looking import find_results, list_runs, show
-from auditkit.cli.options import in_words
+from auditkit.cli.options import in_words, visible
 from auditkit.cli.startup import quick_start
+from auditkit.cli.verifying import checkpoint, verify
 from auditkit.cli.web import web
 from auditkit.errors import (
     AuditkitError,
@@ -36,7 +40,19 @@ def auditkit() -> None:
     """
 
 
-for _command in (list_runs, find_results, show, export, stats, clean, web):
+for _command in (
+    list_runs,
+    find_results,
+    show,
+    export,
+    decrypt,
+    verify,
+    checkpoint,
+    stats,
+    hold,
+    clean,
+    web,
+):
     auditkit.add_command(_command)
 
 
@@ -45,8 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # whatever the terminal cannot show
+    warnings.showwarning = _warn
     with quick_start():
         sys.exit(_run(arguments))
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    click.echo(f"Warning: {visible(message)}", err=True)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

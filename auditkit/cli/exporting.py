@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from auditkit.cli.cover import cover, cover_options
 from auditkit.cli.options import echo_json, in_words, json_option, output_dir_option, source_option
 from auditkit.cli.startup import show_pandas
 from auditkit.export import export_multiple_runs
@@ -18,7 +19,9 @@ ALL_FAILED, SOME_FAILED = 1, 3
 @click.command()
 @click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...")
 @click.option("--runId", "more_ids", multiple=True, metavar="ID", help="A run id, given as an option.")
-@click.option("--format", metavar="NAME", help="csv, json, jsonl, parquet, or an installed one. Required.")
+@click.option(
+    "--format", metavar="NAME", help="csv, json, jsonl, parquet, xlsx, or an installed one. Required."
+)
 @source_option
 @output_dir_option
 @click.option("--flatten-results", is_flag=True, help="JSON: an array of flat records.")
@@ -33,6 +36,8 @@ ALL_FAILED, SOME_FAILED = 1, 3
     show_default=True,
     help="What to do about a file of that name with other bytes.",
 )
+@click.option("--checksum", is_flag=True, help="Write FILE.sha256 beside each file, for sha256sum -c.")
+@cover_options
 @json_option
 @click.pass_context
 def export(
@@ -48,7 +53,7 @@ def export(
     if not ids:
         raise click.UsageError("Name at least one run. `auditkit list` shows all.")
     if not given["format"]:
-        raise click.UsageError("Name a format: --format csv, json, jsonl, parquet or an installed one.")
+        raise click.UsageError("Name a format: --format csv, json, jsonl, parquet, xlsx or an installed one.")
     if given["format"] not in BUILT_IN:
         show_pandas()
     result = export_multiple_runs(
@@ -62,6 +67,8 @@ def export(
         excel=given["excel"],
         compression=given["compression"],
         if_exists=given["if_exists"],
+        checksum=given["checksum"],
+        **cover(given),
         on_error="collect",
     )
     if as_json:

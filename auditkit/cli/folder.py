@@ -1,11 +1,11 @@
-"""`auditkit stats` and `auditkit clean`: the folder of the exports."""
+"""`auditkit stats`, `auditkit clean` and `auditkit hold`: the folder of the exports."""
 
 from __future__ import annotations
 
 import click
 
 from auditkit.cli.options import echo_json, echo_table, json_option, output_dir_option
-from auditkit.shelf import cleanup_old_exports, get_export_stats
+from auditkit.shelf import cleanup_old_exports, get_export_stats, hold_export
 
 
 @click.command()
@@ -38,7 +38,7 @@ def stats(output_dir: str, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Really remove; without it, only say what would be removed.")
 @json_option
 def clean(output_dir: str, days_old: float, yes: bool, as_json: bool) -> None:
-    """Remove old exports, and nothing else."""
+    """Remove old exports, and nothing else. What is held stays."""
     paths = cleanup_old_exports(output_dir, days_old=days_old, dry_run=not yes)
     if as_json:
         echo_json({"removed": yes, "files": paths})
@@ -49,3 +49,18 @@ def clean(output_dir: str, days_old: float, yes: bool, as_json: bool) -> None:
         click.echo(f"Nothing in {output_dir} is older than {days_old:g} days.")
     elif not yes:
         click.echo("This was a dry run. --yes removes them.")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--release", is_flag=True, help="End the hold.")
+@click.option("--reason", metavar="TEXT", help="For the log: a case number, for example.")
+@json_option
+def hold(files: tuple[str, ...], release: bool, reason: str | None, as_json: bool) -> None:
+    """Keep exports from being cleaned up; the export log says so."""
+    heads = [hold_export(file, release=release, reason=reason) for file in files]
+    if as_json:
+        echo_json({"held": not release, "files": files, "log_head": heads[-1]})
+        return
+    for file in files:
+        click.echo(f"{file} is {'released' if release else 'held: `auditkit clean` keeps it'}")

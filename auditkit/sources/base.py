@@ -48,7 +48,7 @@ def open_source(
     location: Any = None,
     *,
     strict: bool = False,
-    formula_guard: bool = True,
+    formula_guard: bool | None = None,
     max_uncompressed_bytes: int = MAX_UNCOMPRESSED_BYTES,
 ) -> Source:
     """A source of audit runs.
@@ -60,8 +60,9 @@ def open_source(
         Left out: the environment variable `AUDITKIT_SOURCE`.
     strict : bool
         Refuse JSON in which a key stands twice in one object; otherwise the last one counts.
-    formula_guard : bool
-        Take the formula guard off the text of CSV files; False for files written without it.
+    formula_guard : bool, optional
+        Take the formula guard off the text of CSV files; False for files written without it. Left out:
+        as the export log beside a file says, and True where there is none.
     max_uncompressed_bytes : int
         A `.gz` or `.zst` file that decompresses to more is refused (default 10 GiB).
 

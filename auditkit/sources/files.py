@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from auditkit.errors import FailureList, InvalidRunError
+from auditkit.exportlog.logfile import LOG_NAME
 from auditkit.formats import recognise
 from auditkit.formats.base import RepeatedResults, headers
 from auditkit.formats.stream import InputStream
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
 from auditkit.sources.base import Listing, not_found
+from auditkit.sources.logged import guarded
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 _LARGEST_SHARED = 64 << 20
 """A file of several runs is kept in memory up to this size; a larger one is read once for each run."""
 _PACKED = (".gz", ".zst")
 log = logging.getLogger("auditkit")
-_NOT_RUNS = frozenset({"export-log.jsonl"})
+_NOT_RUNS = frozenset({LOG_NAME})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ class FileSource:
     pattern: str | None = None
     files: tuple[str, ...] = ()
     strict: bool = False
-    formula_guard: bool = True
+    formula_guard: bool | None = None
     max_uncompressed_bytes: int
 
     def paths(self) -> list[str]:
@@ -221,7 +223,7 @@ class FileSource:
             name=path,
             open_raw=partial(_open_raw, path),
             strict=self.strict,
-            formula_guard=self.formula_guard,
+            formula_guard=guarded(path) if self.formula_guard is None else self.formula_guard,
             glance=glance,
             max_uncompressed_bytes=self.max_uncompressed_bytes,
         )

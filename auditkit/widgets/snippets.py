@@ -13,7 +13,7 @@ from auditkit.filters import Filter
 from auditkit.formats.stream import MAX_UNCOMPRESSED_BYTES
 from auditkit.schema import DIFFERENCE, DIFFERENCE_DECIMALS, POSITION, RUN_ID
 
-_OPTIONS = {"strict": False, "formula_guard": True, "max_uncompressed_bytes": MAX_UNCOMPRESSED_BYTES}
+_OPTIONS = {"strict": False, "formula_guard": None, "max_uncompressed_bytes": MAX_UNCOMPRESSED_BYTES}
 
 
 def script(*lines: str) -> str:

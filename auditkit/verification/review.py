@@ -1,0 +1,116 @@
+"""One look at a folder and its log: what is changed, missing, unexpected, half-done, damaged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from auditkit.errors import Problem
+from auditkit.evidence.check import check_bag, is_bag
+from auditkit.evidence.checkpoint import CHECKPOINT_NAME
+from auditkit.exportlog.chain import Chain
+from auditkit.exportlog.logfile import LOG_NAME, TORN_SUFFIX
+from auditkit.exportlog.remains import whole_file
+from auditkit.exportlog.standing import Standing, standing
+from auditkit.locking import try_lock
+from auditkit.publish import is_temporary
+from auditkit.verification.comparison import compared, sha256_of
+
+_OWN = (LOG_NAME, LOG_NAME + TORN_SUFFIX, CHECKPOINT_NAME, CHECKPOINT_NAME + ".sig")
+
+
+class Review:
+    """One look at a folder and its log."""
+
+    def __init__(self, folder: Path, log: Path, chain: Chain, quiet: bool, allowed_signers: Any):
+        self._folder = folder
+        self._log = log
+        self._chain = chain
+        self._says: Standing = standing(chain.entries)
+        self._pending = [entry.record for entry in chain.unsettled()]
+        self._quiet = quiet
+        self._allowed_signers = allowed_signers
+        self._judged: set[str] = set()
+        self.sound = 0
+        self.live = [] if quiet else [record["path"] for record in self._pending]
+
+    def of_log(self, head: str | None) -> Iterator[Problem]:
+        """What is wrong with the log itself."""
+        for detail in self._chain.damage:
+            yield Problem("log", self._log.name, detail)
+        if head is not None and head not in self._chain.hashes:
+            yield Problem(
+                "log",
+                self._log.name,
+                f"the anchor {head[:16]}… is none of its lines: it was cut off, or written anew",
+            )
+
+    def of_files(self) -> Iterator[Problem]:
+        """What is wrong with the files that the log says stand there."""
+        for path, record in sorted(self._says.present.items()):
+            try:
+                place = self._place(path)
+                self._judged.add(os.path.abspath(place))
+                yield from self._of_file(path, place, record)
+            except ValueError:  # a zero byte, or a lone surrogate
+                yield Problem("log", self._log.name, f"names a file that cannot be: {path!r}")
+        for record in self._pending if self._quiet else ():
+            found = whole_file(self._place(record["path"]), record)
+            said = f"and left its whole file as {found.name}" if found else "and left no whole file"
+            yield Problem(
+                "half-done", record["path"], f"was begun on {record.get('time')} and never ended, {said}"
+            )
+            if found:
+                self._judged.add(os.path.abspath(found))
+
+    def _of_file(self, path: str, place: Path, record: Mapping[str, Any]) -> Iterator[Problem]:
+        if record.get("format") == "bag" and place.is_dir() and not place.is_symlink():
+            problems = list(check_bag(place, self._allowed_signers, record))
+            self.sound += not problems
+            yield from (Problem(p.kind, f"{path}/{p.path}", p.detail) for p in problems)
+            return
+        problem = compared(path, place, record)
+        if problem:
+            yield problem
+        else:
+            self.sound += 1
+
+    def of_leftovers(self) -> Iterator[Problem]:
+        """What stands in the folder and is not in the log."""
+        live = {os.path.abspath(self._place(path)) for path in self.live}
+        for name in sorted(os.listdir(self._folder)):
+            place = self._folder / name
+            if is_temporary(name):
+                if _abandoned(place):
+                    yield Problem("half-done", name, "is what an export that died was writing")
+            elif not self._accounted(name, place) and os.path.abspath(place) not in live:
+                yield self._unexpected(name, place)
+
+    def _accounted(self, name: str, place: Path) -> bool:
+        if name.startswith(".") or name in _OWN or os.path.abspath(place) in self._judged:
+            return True
+        if place.is_dir() and not place.is_symlink():
+            return not is_bag(place)
+        return bool(self._says.plain) and sha256_of(place) in self._says.plain
+
+    def _unexpected(self, name: str, place: Path) -> Problem:
+        gone = self._says.removed.get(name)
+        if gone and sha256_of(place) == gone.get("sha256"):
+            return Problem("half-done", name, "is logged as removed, and still there")
+        return Problem("unexpected", name, "is not in the log")
+
+    def _place(self, path: str) -> Path:
+        return self._log.parent / path
+
+
+def _abandoned(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return os.path.lexists(path)
+    try:
+        return try_lock(descriptor) and os.path.lexists(path)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,259 @@
+"""Where exports go and under which cover: permissions, checksums, logs, warnings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records import LOG, a_result, a_run, dumped, exported, saved
+from tools import require
+
+import auditkit as ak
+from auditkit import errors
+
+SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
+CSV = "audit-run-run-001-2024-01-15.csv"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "exports"
+
+
+def export(out: Path, format: str = "csv", run_id: str = "run-001", **options: Any) -> ak.ExportReceipt:
+    return ak.export_audit_run(run_id, format, source=SAMPLES, output_dir=out, **options)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+# --- who may read ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+@pytest.mark.parametrize(("group", "file", "room"), [(False, 0o600, 0o700), (True, 0o640, 0o750)])
+def test_files_and_the_folder_that_is_made_are_for_their_owner_or_the_group(
+    out: Path, umask: int, group: bool, file: int, room: int
+) -> None:
+    old = os.umask(umask)
+    try:
+        export(out, group_readable=group, checksum=True)
+    finally:
+        os.umask(old)
+    found = modes(out)
+    assert {found[CSV], found[f"{CSV}.sha256"]} == {file}
+    assert found[LOG] == file & ~umask
+    assert stat.S_IMODE(out.stat().st_mode) == room & ~umask
+
+
+def test_a_folder_that_everybody_may_write_to_is_warned_about(out: Path) -> None:
+    out.mkdir()
+    out.chmod(0o777)
+    with pytest.warns(UserWarning, match="Everybody on this machine may write to") as caught:
+        export(out)
+    assert caught[0].filename == __file__ or "test_destination" in caught[0].filename
+    out.chmod(0o770)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export(out, "json")
+
+
+# --- checksums ------------------------------------------------------------------------------------------
+
+
+def test_a_checksum_is_what_sha256sum_writes_and_checks(out: Path) -> None:
+    receipt = export(out, checksum=True)
+    beside = out / f"{CSV}.sha256"
+    told = subprocess.run([require("sha256sum"), CSV], cwd=out, capture_output=True, text=True, check=True)
+    assert beside.read_text() == told.stdout
+    assert beside.read_text() == f"{receipt.sha256}  {CSV}\n"
+    assert subprocess.run(
+        ["sha256sum", "--check", "--strict", beside.name], cwd=out, capture_output=True, text=True, check=True
+    ).stdout == (f"{CSV}: OK\n")
+    assert ak.verify_exports(out, receipt).files == 2
+
+
+def test_a_checksum_follows_the_version_and_the_replacement_of_its_file(out: Path) -> None:
+    export(out, checksum=True)
+    second = export(out, checksum=True, include_metadata=False)
+    assert (out / f"{second.path.name}.sha256").read_text() == f"{second.sha256}  {second.path.name}\n"
+    replaced = export(out, checksum=True, include_metadata=False, if_exists="replace")
+    assert replaced.path.name == CSV
+    assert (out / f"{CSV}.sha256").read_text() == f"{replaced.sha256}  {CSV}\n"
+    ak.verify_exports(out)
+
+
+def test_every_file_of_a_batch_has_its_checksum_and_a_failure_has_none(tmp_path: Path, out: Path) -> None:
+    source = tmp_path / "runs"
+    source.mkdir()
+    for run_id in ("a", "b", "c"):
+        run = a_run([a_result(0, aiScore=5 if run_id != "b" else "five")], id=run_id)
+        saved(source / f"{run_id}.json", dumped(run))
+    batch = ak.export_multiple_runs(
+        ["a", "b", "c"], "csv", source=source, output_dir=out, checksum=True, on_error="collect"
+    )
+    assert [failure.run_id for failure in batch.failures] == ["b"]
+    names = [receipt.path.name for receipt in batch.receipts]
+    assert sorted(exported(out)) == sorted([*names, *(f"{name}.sha256" for name in names)])
+    assert batch.receipts[-1].log_head == ak.verify_exports(out).log_head
+
+
+def test_a_selection_has_its_checksum_too(out: Path) -> None:
+    results = ak.load_results("run-001", source=SAMPLES)[:3]
+    receipt = ak.export_results(results, "csv", name="three", source=SAMPLES, output_dir=out, checksum=True)
+    beside = out / f"{receipt.path.name}.sha256"
+    assert beside.read_text() == f"{receipt.sha256}  {receipt.path.name}\n"
+
+
+def test_a_checksum_that_cannot_be_written_fails_the_export_in_words(out: Path) -> None:
+    out.mkdir()
+    (out / f"{CSV}.sha256").mkdir()
+    with pytest.raises(IsADirectoryError, match="sha256"):
+        export(out, checksum=True)
+    with pytest.raises(errors.BatchError, match="sha256"):
+        ak.export_multiple_runs(["run-001"], "csv", source=SAMPLES, output_dir=out, checksum=True)
+
+
+def test_a_checksum_of_a_selection_that_cannot_be_written_fails_it(out: Path) -> None:
+    results = ak.load_results("run-001", source=SAMPLES)[:3]
+    out.mkdir()
+    (out / "audit-results-three-2024-01-15.csv.sha256").mkdir()
+    with pytest.raises(IsADirectoryError):
+        ak.export_results(results, "csv", name="three", source=SAMPLES, output_dir=out, checksum=True)
+
+
+# --- the log --------------------------------------------------------------------------------------------
+
+
+class Heard:
+    """A log of somebody else's: it meets the protocol, and writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    @contextmanager
+    def publishing(self, staged: Any) -> Any:
+        from auditkit.publish import Begun
+
+        self.told.append([(one.draft.name, dict(one.draft.about())) for one in staged])
+
+        def commit(outcomes: Any) -> str:
+            self.told.append([outcome.path.name for outcome in outcomes])
+            return "its head"
+
+        yield Begun(head=None, commit=commit)
+
+
+def test_another_log_may_be_given(out: Path) -> None:
+    log = Heard()
+    receipt = export(out, log=log)
+    about = {
+        "format": "csv",
+        "run_ids": ["run-001"],
+        "rows": "8 of 8",
+        "source": str(SAMPLES),
+    }
+    assert log.told == [[(CSV, about)], [CSV]]
+    assert receipt.log_head == "its head"
+    assert os.listdir(out) == [CSV]
+
+
+@pytest.mark.parametrize("log", [7, object(), [], 1.5])
+def test_what_is_no_log_is_refused_before_anything_is_written(out: Path, log: Any) -> None:
+    with pytest.raises(errors.InvalidOptionError, match="neither a path nor an export log"):
+        export(out, log=log)
+    assert not out.exists()
+
+
+def test_the_log_says_which_rows_and_how_they_were_chosen(out: Path) -> None:
+    results = ak.load_results(source=SAMPLES)
+    to: dict[str, Any] = {"source": SAMPLES, "output_dir": out, "formula_guard": False}
+    asked = ak.Filter(deviation=(40, None), deviation_type="critical")
+    ak.export_results(results, "csv", name="large", filter=asked, **to)
+    ak.export_results(results[:5], "csv", name="first", **to)
+    log = ak.read_export_log(out)
+    large, first = log[log.event == "commit"].itertuples()
+    assert large.filter == {"deviation": [40, None], "deviation_type": ["critical"]}
+    assert large.rows.endswith(" of 1580")
+    assert (first.filter, first.rows) == ("rows chosen by run_id and position", "5 of 8")
+    assert (large.options, first.options) == ({"formula_guard": False}, {"formula_guard": False})
+
+
+def test_a_run_at_hand_has_no_source_to_be_named(out: Path) -> None:
+    run = ak.load_run("run-001", source=SAMPLES)
+    ak.export_audit_run(run, "csv", output_dir=out)
+    (begin, commit) = map(json.loads, (out / LOG).read_bytes().splitlines())
+    assert "source" not in begin | commit
+
+
+# --- encryption -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> tuple[Path, str]:
+    """A secret key of age and its recipient."""
+    from pyrage import x25519
+
+    identity = x25519.Identity.generate()
+    path = tmp_path / "identity"
+    path.write_text(f"{identity}\n")
+    path.chmod(0o600)
+    return path, str(identity.to_public())
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "jsonl", "parquet", "xlsx"])
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_an_encrypted_file_is_the_plain_one_to_its_reader_alone(
+    out: Path, reader: tuple[Path, str], format: str, compression: Any
+) -> None:
+    if format == "xlsx" and compression:
+        return
+    plain = export(out, format, compression=compression)
+    sealed = export(out, format, compression=compression, encrypt_to=reader[1])
+    assert sealed.path.name == f"{plain.path.name}.age"
+    data = sealed.path.read_bytes()
+    assert data.startswith(b"age-encryption.org/v1\n")
+    assert b"sub-001" not in data
+    assert sealed.plain_sha256 == plain.sha256 != sealed.sha256
+    assert sealed.sha256 == hashlib.sha256(data).hexdigest()
+    opened = subprocess.run(
+        [require("age"), "--decrypt", "--identity", reader[0], sealed.path], capture_output=True, check=True
+    )
+    assert opened.stdout == plain.path.read_bytes()
+    last = json.loads((out / LOG).read_bytes().splitlines()[-1])
+    assert (last["sha256"], last["plain_sha256"]) == (sealed.sha256, plain.sha256)
+    assert last["options"]["encrypt_to"] == [reader[1]]
+    assert ak.get_export_stats(out).files_by_format == {format: 2}
+    ak.verify_exports(out, sealed)
+
+
+def test_a_failing_export_that_would_be_encrypted_leaves_nothing(
+    tmp_path: Path, out: Path, reader: tuple[Path, str]
+) -> None:
+    broken = a_run([*(a_result(row) for row in range(300)), a_result(300, aiScore="five")])
+    source = saved(tmp_path / "run.json", dumped(broken))
+    with pytest.raises(errors.InvalidRunError):
+        ak.export_audit_run(broken["id"], "csv", source=source, output_dir=out, encrypt_to=reader[1])
+    assert exported(out) == {}
+
+
+def test_a_wrong_recipient_is_refused_before_anything_is_written(out: Path) -> None:
+    for wrong in ("age1abc", "", [], "no-such-file"):
+        with pytest.raises(errors.InvalidOptionError):
+            export(out, encrypt_to=wrong)
+    assert not out.exists()
+
+
+def test_an_encrypted_file_in_a_folder_of_runs_is_left_alone(out: Path, reader: tuple[Path, str]) -> None:
+    export(out, "json")
+    export(out, "csv", "run-003", encrypt_to=reader[1])
+    assert ak.list_available_runs(source=out) == ["run-001"]
