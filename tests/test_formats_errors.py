@@ -930,6 +930,29 @@ def test_a_csv_cell_that_is_no_number_is_named(tmp_path: Path, cell: str) -> Non
     assert cells(error) == [(1, "User Score")]
 
 
+@pytest.mark.parametrize(
+    ("cell", "score"),
+    [
+        ("+5", 5.0),
+        ("5.", 5.0),
+        (".5", 0.5),
+        ("-.5e+1", -5.0),
+        ("00", 0.0),
+        ("12345678901234567890", 1.2345678901234567e19),
+    ],
+)
+def test_a_number_is_read_alike_whatever_stands_in_the_other_rows(
+    tmp_path: Path, cell: str, score: float
+) -> None:
+    """A block in which all are numbers is read another way than one that holds a failure."""
+    lines = csv_text(tmp_path).splitlines(keepends=True)
+    lines[2] = lines[2].replace(",85,", f",{cell},")
+    (run,) = meanings(saved(tmp_path / "run.csv", "".join(lines)))
+    assert run["results"][1]["userScore"] == score
+    lines[3] = lines[3].replace(",85,", ",x,")
+    assert cells(refusal(saved(tmp_path / "run.csv", "".join(lines)))) == [(2, "User Score")]
+
+
 @pytest.mark.parametrize("cell", ["x", "2.5", "nan", "1_0", "9223372036854775808", "1e30", "true"])
 def test_a_csv_cell_that_is_no_count_is_named(tmp_path: Path, cell: str) -> None:
     text = csv_text(tmp_path, a_run(2, criticalFlags=77)).replace(",77,", f",{cell},")

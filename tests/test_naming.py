@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-import os
+import posixpath
 import sys
 import time
 import unicodedata
@@ -116,28 +116,56 @@ def texts_of_any_length() -> st.SearchStrategy[str]:
     return st.builds(operator.mul, st.text(characters, max_size=8), st.sampled_from((1, 5, 12, 128)))
 
 
+def any_ids() -> st.SearchStrategy[str]:
+    return near_each_other() | run_ids() | texts_of_any_length()
+
+
+def escapes(name: str) -> bool:
+    """Whether a name leads out of its folder, or could on some system."""
+    inside = posixpath.normpath(f"/exports/{name}") == f"/exports/{name}"
+    return not (inside and ".." not in name and ALLOWED_IN_NAMES.issuperset(name))
+
+
 seen: dict[str, str] = {}
 seen_blind: dict[str, str] = {}
 
 
-@settings(max_examples=2000, deadline=None)
-@given(near_each_other() | run_ids() | texts_of_any_length())
+@settings(max_examples=20_000, deadline=None)
+@given(any_ids())
 @example("../../etc/x")
 @example("x" * 1024)
 @example("\U0010ffff" * 1024)
 def test_no_id_leaves_the_folder_or_collides_and_every_name_is_known_as_ours(run_id: str) -> None:
     name = run_file_name(run_id, ".csv.gz")
-    assert set(name) <= ALLOWED_IN_NAMES
-    assert os.path.normpath(f"/exports/{name}") == f"/exports/{name}"
-    assert ".." not in name
+    assert not escapes(name)
     assert len(name) <= 143  # the shortest limit in use: eCryptfs; ours with room for a version
     assert export_format(name) == "csv"
     assert export_format(selection_file_name(run_id, ".json")) == "json"
     assert export_format(version_name(name, 12)) == "csv"
-    assert seen.setdefault(stem(run_id), run_id) == run_id
-    if "~" in stem(run_id):
-        assert stem(run_id) == stem(run_id).lower()
-        assert seen_blind.setdefault(stem(run_id), run_id) == run_id
+    short = stem(run_id)
+    assert seen.setdefault(short, run_id) == run_id
+    if "~" in short:
+        assert short == short.lower()
+        assert seen_blind.setdefault(short, run_id) == run_id
+
+
+def naively(run_id: str) -> str:
+    return f"audit-run-{run_id.replace('/', '_')}-{DAY}.csv.gz"
+
+
+def test_names_that_only_lose_their_slashes_escape_and_collide() -> None:
+    made: dict[str, str] = {}
+
+    @settings(max_examples=2000, deadline=None, database=None)
+    @given(any_ids())
+    def make(run_id: str) -> None:
+        made[run_id] = naively(run_id)
+
+    make()
+    assert any(map(escapes, made.values()))
+    assert any(escapes(f"audit-run-{run_id}") for run_id in made if "/" in run_id)
+    assert len(set(made.values())) < len(made)
+    assert any(len(name) > 143 for name in made.values())
 
 
 @settings(max_examples=300, deadline=None)

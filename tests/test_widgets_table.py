@@ -19,7 +19,7 @@ from records import Record, a_result, a_run, dumped, saved
 
 import auditkit as ak
 from auditkit.errors import InvalidOptionError
-from auditkit.formats.text import unguard
+from auditkit.formats.guard import unguard
 from auditkit.widgets import DeviationTable
 from auditkit.widgets.inspection import Inspection
 

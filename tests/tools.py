@@ -17,3 +17,8 @@ def require(name: str) -> str:
     if name in re.split(r"[,\s]+", os.environ.get("AUDITKIT_REQUIRE", "")):
         pytest.fail(f"{name} is not on PATH, and AUDITKIT_REQUIRE asks for it. Install {name}.")
     pytest.skip(f"{name} is not on PATH")
+
+
+def torture() -> bool:
+    """Whether the long trials are asked for, as `make torture` does."""
+    return bool(os.environ.get("AUDITKIT_TORTURE"))

@@ -16,8 +16,9 @@ BUILT_IN = {
     "json": "auditkit.formats.json:Json",
     "jsonl": "auditkit.formats.json:JsonLines",
     "parquet": "auditkit.formats.parquet:Parquet",
+    "xlsx": "auditkit.formats.xlsx:Xlsx",
 }
-_READ_IN_TURN = ("parquet", "csv", "jsonl", "json")
+_READ_IN_TURN = ("parquet", "csv", "jsonl", "json", "xlsx")
 ENTRY_POINTS = "auditkit.formats"
 
 

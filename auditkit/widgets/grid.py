@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from auditkit.errors import InvalidOptionError
-from auditkit.formats.text import guard
+from auditkit.formats.guard import guard
 from auditkit.html import rows_html
 from auditkit.schema import Field
 from auditkit.widgets.arrangement import Arrangement

@@ -12,16 +12,17 @@ import pyarrow.compute as pc
 
 from auditkit.formats.base import RunEvents
 from auditkit.formats.flat import RunSplitter
+from auditkit.formats.guard import unguarded
 from auditkit.formats.problems import Problems, RowTracker
 from auditkit.formats.stream import InputStream
-from auditkit.formats.text import unguarded
 from auditkit.rules import broken_rows, broken_rule
 from auditkit.schema import CSV_FIELDS, CSV_RESULT_FIELDS, CSV_RUN_FIELDS, EXTRA, RUN_ID, Field, arrow_type
 
 _BLOCK_BYTES = 1 << 20
 _LARGEST_BLOCK = 256 << 20
 _LONGEST_INTEGER = 400  # Python refuses to read integers of thousands of digits
-_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""What the cast of Arrow takes for a finite number."""
 
 
 def read_runs(stream: InputStream) -> RunEvents:
@@ -190,7 +191,7 @@ def _numeric(field: Field, column: pa.Array) -> tuple[pa.Array, Iterable[tuple[i
     except pa.ArrowInvalid:
         values = [_number(text) for text in column.to_pylist()]
         rules = [(row, value, broken_rule(field, value)) for row, value in enumerate(values)]
-        sound = [value if rule is None else None for _, value, rule in rules]
+        sound = [float(value) if rule is None else None for _, value, rule in rules]  # type: ignore[arg-type]
         return pa.array(sound, pa.float64()), [(row, value, rule) for row, value, rule in rules if rule]
     return numbers, broken_rows(field, numbers)
 

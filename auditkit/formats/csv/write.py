@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from auditkit.formats.columns import value_bytes
 from auditkit.formats.js import half_up, js_number
-from auditkit.formats.text import csv_cells, joined, numbers, value_bytes
+from auditkit.formats.text import csv_cells, joined, numbers
 from auditkit.run import AuditRun, RunHeader
 from auditkit.schema import CSV_FIELDS, CSV_RESULT_FIELDS, CSV_RUN_FIELDS, Field
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditkit.errors import Failure, InvalidRunError
+from auditkit.formats.columns import value_bytes
 from auditkit.formats.js import js_number
 from auditkit.formats.json.values import Digits, members, parse, stringify
-from auditkit.formats.text import joined, json_strings, numbers, value_bytes
+from auditkit.formats.text import joined, json_strings, numbers
 from auditkit.run import AuditRun, RunHeader
 from auditkit.schema import (
     AUDIT_FIELDS,
