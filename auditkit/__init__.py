@@ -26,6 +26,7 @@ _HOMES = {
     ),
     "auditkit.protect.anonymity": ("SmallestGroup", "k_anonymity"),
     "auditkit.protect.decryption": ("decrypt_export",),
+    "auditkit.protect.keys": ("KeyFiles", "make_key"),
     "auditkit.protect.pseudonyms": ("Pseudonymizer",),
     "auditkit.receipts": ("BatchFailure", "BatchResult", "ExportReceipt"),
     "auditkit.run": ("AuditRun",),
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     from auditkit.protect.anonymity import SmallestGroup as SmallestGroup
     from auditkit.protect.anonymity import k_anonymity as k_anonymity
     from auditkit.protect.decryption import decrypt_export as decrypt_export
+    from auditkit.protect.keys import KeyFiles as KeyFiles
+    from auditkit.protect.keys import make_key as make_key
     from auditkit.protect.pseudonyms import Pseudonymizer as Pseudonymizer
     from auditkit.receipts import BatchFailure as BatchFailure
     from auditkit.receipts import BatchResult as BatchResult

@@ -44,7 +44,7 @@ class Destination:
 
     def of(self, runs: Iterable[AuditRun], source: str | None) -> Destination:
         """The same for runs of a source; with pseudonyms, their ids are learnt."""
-        known = None if self.pseudonymizer is None else self.pseudonymizer.learn(runs)
+        known = None if self.pseudonymizer is None else self.pseudonymizer.learn(runs, on_error="skip")
         return replace(self, source_location=source, pseudonyms=known)
 
     @property

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from auditkit.evidence import BagReceipt
     from auditkit.receipts import BatchResult, ExportReceipt
     from auditkit.run import AuditRun
 
@@ -66,6 +67,20 @@ def batch_html(batch: BatchResult) -> str:
     facts += [(failure.run_id, f"not exported: {failure.error}") for failure in batch.failures]
     count = len(batch.receipts)
     return _table(f"{count} of {len(facts)} runs exported", facts)
+
+
+def bag_html(bag: BagReceipt) -> str:
+    """An evidence bag without what changes from one to the next."""
+    facts: list[tuple[str, Any]] = [
+        ("Folder", bag.path.as_posix()),
+        ("Runs", ", ".join(bag.run_ids)),
+        ("Formats", ", ".join(bag.formats)),
+        ("Rows", f"{bag.rows:,}"),
+        ("Size", f"{bag.bytes:,} bytes in {len(bag.files):,} files"),
+        ("SHA-256 of the manifest", bag.sha256),
+        ("Signed by", bag.signed_by),
+    ]
+    return _table("Evidence bag", [fact for fact in facts if fact[1] is not None])
 
 
 def rows_html(

@@ -27,6 +27,7 @@ POLICIES = ("version", "error", "replace")
 OWNER_ONLY, OWNER_AND_GROUP = 0o600, 0o640
 _PREFIX, _SUFFIX = ".auditkit-", ".tmp"
 _STALE_SECONDS = 3600
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 
 
@@ -123,14 +124,15 @@ def publish(
             outcomes.append(_attempt(cleaning.enter_context, _staged(draft)))
         staged = [outcome for outcome in outcomes if isinstance(outcome, Staged)]
         if staged:
-            folders = [
-                cleaning.enter_context(opened_folder(folder))
+            folders = {
+                folder: cleaning.enter_context(opened_folder(folder))
                 for folder in {one.draft.folder: None for one in staged}
-            ]
+            }
             with (log or NoLog()).publishing(staged) as begun:
                 placed = [_attempt(_place, one, if_exists) for one in staged]
-                for descriptor in folders:
-                    sync(descriptor)
+                for folder, descriptor in folders.items():
+                    with named_errors(folder):
+                        sync(descriptor)
                 head = begun.commit(placed)
             by_id = {id(one): _logged(outcome, head) for one, outcome in zip(staged, placed, strict=True)}
             outcomes = [by_id.get(id(outcome), outcome) for outcome in outcomes]
@@ -153,15 +155,15 @@ def _staged(draft: Draft) -> Iterator[Staged]:
     """The draft as a synced file of a temporary name, gone again afterwards."""
     target = draft.folder / draft.name
     started = time.perf_counter()
-    with _naming(target):
-        make_folder(draft.folder, draft.mode)
-        temporary = draft.folder / temporary_name()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(temporary, flags, OWNER_ONLY)
-    try:
-        try_lock(descriptor)  # as long as we live, nobody takes it for a leftover
-        writer = Writer(descriptor, draft.compression, draft.seal)
-        with _naming(target):
+    with contextlib.ExitStack() as tidying:
+        with named_errors(target):
+            make_folder(draft.folder, draft.mode)
+            temporary = draft.folder / temporary_name()
+            tidying.callback(tidy, os.unlink, temporary)  # before it is made: Ctrl-C may come right then
+            descriptor = os.open(temporary, _NEW, OWNER_ONLY)
+            tidying.callback(tidy, os.close, descriptor)
+            try_lock(descriptor)  # as long as we live, nobody takes it for a leftover
+            writer = Writer(descriptor, draft.compression, draft.seal)
             if draft.mode != OWNER_ONLY:
                 os.fchmod(descriptor, draft.mode)  # whatever the umask
             try:
@@ -179,10 +181,12 @@ def _staged(draft: Draft) -> Iterator[Staged]:
             plain_sha256=writer.plain_sha256,
             started=started,
         )
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        os.close(descriptor)
+
+
+def tidy(action: Callable[..., object], *arguments: Any) -> None:
+    """Clear away; what was published is synced by then, and no failure may cost its receipt."""
+    with contextlib.suppress(OSError):
+        action(*arguments)
 
 
 def _place(staged: Staged, if_exists: IfExists) -> Published:
@@ -190,14 +194,11 @@ def _place(staged: Staged, if_exists: IfExists) -> Published:
     version = 1
     while True:
         path = staged.draft.folder / version_name(staged.draft.name, version)
-        with _naming(path):
+        with named_errors(path):
             if _holds_same_bytes(path, staged):
                 return _published(staged, path, reused=True)
-            if if_exists == "replace":
-                os.replace(staged.temporary, path)
-                return _published(staged, path)
             try:
-                _link(staged.temporary, path)
+                _give_name(staged, path, os.replace if if_exists == "replace" else _link)
             except FileExistsError:
                 if _holds_same_bytes(path, staged):  # somebody was quicker with the same
                     continue
@@ -232,6 +233,20 @@ def _published(staged: Staged, path: Path, *, reused: bool = False) -> Published
     )
 
 
+def _give_name(staged: Staged, path: Path, how: Callable[[Path, Path], None]) -> None:
+    try:
+        how(staged.temporary, path)
+    except OSError:
+        if not _is_there(staged, path):  # network disks may report as failed what they have done
+            raise
+
+
+def _is_there(staged: Staged, path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(staged.descriptor), os.lstat(path))
+    return False
+
+
 def _link(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)
@@ -244,14 +259,13 @@ def _link(temporary: Path, path: Path) -> None:
 def _claim_and_rename(temporary: Path, path: Path) -> None:
     """Without hard links: whoever creates the lock file may rename, if the name is still free."""
     claim = path.with_name(f"{_PREFIX}{path.name}{_SUFFIX}")
-    descriptor = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
+    with contextlib.ExitStack() as tidying:
+        descriptor = os.open(claim, _NEW, OWNER_ONLY)
+        tidying.callback(tidy, os.unlink, claim)
+        tidying.callback(tidy, os.close, descriptor)
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         os.rename(temporary, path)
-    finally:
-        os.close(descriptor)
-        os.unlink(claim)
 
 
 def _holds_same_bytes(path: Path, staged: Staged) -> bool:
@@ -266,11 +280,12 @@ def _holds_same_bytes(path: Path, staged: Staged) -> bool:
 
 
 def make_folder(folder: Path, mode: int) -> None:
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750 if mode != OWNER_ONLY else 0o700)
-    with opened_folder(folder.parent) as descriptor:
-        sync(descriptor)
+    """Make a folder with all that is missing above it, each synced into the one above."""
+    missing = [place for place in (folder, *folder.parents) if not place.is_dir()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750 if mode != OWNER_ONLY else 0o700)
+    for place in missing:
+        sync_folder(place.parent)
 
 
 @contextlib.contextmanager
@@ -283,7 +298,13 @@ def opened_folder(folder: Path) -> Iterator[int | None]:
     try:
         yield descriptor
     finally:
-        os.close(descriptor)
+        tidy(os.close, descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder outlast a power cut."""
+    with opened_folder(folder) as descriptor, named_errors(folder):
+        sync(descriptor)
 
 
 def sync(descriptor: int | None) -> None:
@@ -294,10 +315,11 @@ def sync(descriptor: int | None) -> None:
 def _sweep(folder: Path) -> None:
     """Remove what killed exports left: temporary files of ours, unlocked, older than an hour."""
     with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            if is_temporary(entry.name):
-                with contextlib.suppress(OSError):
-                    _sweep_one(Path(entry.path))
+        with os.scandir(folder) as entries:
+            leftovers = [Path(entry.path) for entry in entries if is_temporary(entry.name)]
+        for path in leftovers:
+            with contextlib.suppress(OSError):
+                _sweep_one(path)
 
 
 def _sweep_one(path: Path) -> None:
@@ -314,7 +336,7 @@ def _sweep_one(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
     """Let an OS error about our temporary file, or about no named file, name the file that was to be."""
     try:
         yield

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,3 +72,34 @@ def succeed(done: subprocess.CompletedProcess[str]) -> str:
     """What a child printed, which ended well."""
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+ONE_BY_ONE = """\
+import contextlib, io, json, sys, traceback
+from auditkit.cli import main
+done = []
+for call in json.loads(sys.argv[1]):
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        try:
+            main(call)
+        except SystemExit as end:
+            code = end.code
+        except BaseException:
+            code = traceback.format_exc()
+    for stream in streams:
+        stream.flush()
+    done.append([code, *(stream.buffer.getvalue().decode() for stream in streams)])
+print(json.dumps(done))
+"""
+
+
+def auditkit_calls(*calls: list[str], cwd: Path, source: Any = None) -> list[Any]:
+    """Many calls in one process, which saves its start: for each its exit code, output and errors."""
+    env = {"AUDITKIT_SOURCE": str(source) if source else None}
+    done = python("-c", ONE_BY_ONE, json.dumps(calls), cwd=cwd, env=env)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    for code, _, _ in results:
+        assert isinstance(code, int), code
+    return [subprocess.CompletedProcess(call, *result) for call, result in zip(calls, results, strict=True)]

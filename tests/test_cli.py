@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import reference_exporter as reference
-from children import DAY, environment, python
+from children import DAY, auditkit_calls, environment, python
 from records import a_result, a_run, dumped, exported, saved
 from third_party import install
 
@@ -26,7 +26,10 @@ SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
 RUN_001 = json.loads((SAMPLES / "run-001.json").read_bytes())
 CSV = f"audit-run-run-001-{DAY}.csv"
 DONE, FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
-COMMANDS = ("list", "find", "show", "export", "stats", "clean")
+COMMANDS = (
+    "list", "find", "show", "export", "evidence", "verify", "checkpoint", "keygen", "decrypt", "stats",
+    "hold", "clean",
+)  # fmt: skip
 
 # C0 without tab and line feed, DEL, C1, and what turns the direction of a line
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -42,37 +45,6 @@ def auditkit(*arguments: str | Path, cwd: Path, source: Any = None, **options: A
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
     return done
-
-
-ONE_BY_ONE = """\
-import contextlib, io, json, sys, traceback
-from auditkit.cli import main
-done = []
-for call in json.loads(sys.argv[1]):
-    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2)]
-    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
-        try:
-            main(call)
-        except SystemExit as end:
-            code = end.code
-        except BaseException:
-            code = traceback.format_exc()
-    for stream in streams:
-        stream.flush()
-    done.append([code, *(stream.buffer.getvalue().decode() for stream in streams)])
-print(json.dumps(done))
-"""
-
-
-def auditkit_calls(*calls: list[str], cwd: Path, source: Any = None) -> list[Any]:
-    """Many calls in one process, which saves its start: for each its exit code, output and errors."""
-    env = {"AUDITKIT_SOURCE": str(source) if source else None}
-    done = python("-c", ONE_BY_ONE, json.dumps(calls), cwd=cwd, env=env)
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
-    for code, _, _ in results:
-        assert isinstance(code, int), code
-    return [subprocess.CompletedProcess(call, *result) for call, result in zip(calls, results, strict=True)]
 
 
 def table(text: str) -> list[list[str]]:

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import warnings
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,94 @@ def test_an_encrypted_file_in_a_folder_of_runs_is_left_alone(out: Path, reader: 
     export(out, "json")
     export(out, "csv", "run-003", encrypt_to=reader[1])
     assert ak.list_available_runs(source=out) == ["run-001"]
+
+
+# --- pseudonyms -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pseudonymizer(tmp_path: Path) -> ak.Pseudonymizer:
+    return ak.Pseudonymizer(ak.make_key(tmp_path / "pseudonyms.key", "pseudonyms").secret)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Two runs: the notes of one name a user of the other; and one that is broken in its last row."""
+    folder = tmp_path / "runs-of-reviewer-7"
+    folder.mkdir()
+    first = [a_result(0, userId="user-anna", notes="as user-bert said"), a_result(1, userId="user-anna")]
+    second = [a_result(0, userId="user-bert", reviewer="reviewer-7", notes="=user-bert")]
+    broken = [a_result(0, userId="user-carl"), a_result(1, aiScore="five")]
+    for run_id, rows in (("anna", first), ("of-user-bert", second), ("broken", broken)):
+        saved(folder / f"{run_id}.json", dumped(a_run(rows, id=run_id, reviewer="reviewer-7")))
+    return folder
+
+
+def everything_in(folder: Path) -> bytes:
+    """All names and bytes of a folder, those inside of workbooks too."""
+    told = [path.name.encode() + b"\n" + path.read_bytes() for path in sorted(folder.rglob("*"))]
+    for path in folder.rglob("*.xlsx"):
+        with zipfile.ZipFile(path) as archive:
+            told += [archive.read(name) for name in archive.namelist()]
+    return b"\n".join(told)
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "jsonl", "parquet", "xlsx"])
+def test_neither_a_file_nor_its_name_nor_the_log_says_who(
+    people: Path, out: Path, pseudonymizer: ak.Pseudonymizer, format: str
+) -> None:
+    batch = ak.export_multiple_runs(
+        ["anna", "of-user-bert", "broken"],
+        format,
+        source=people,
+        output_dir=out,
+        pseudonymizer=pseudonymizer,
+        checksum=True,
+        on_error="collect",
+    )
+    assert [failure.run_id for failure in batch.failures] == ["broken"]
+    assert [len(receipt.run_ids) for receipt in batch.receipts] == [1, 1]
+    bert = pseudonymizer.of("user-bert")
+    assert batch.receipts[1].run_ids == (f"of-{bert}",)
+    assert batch.receipts[1].path.name.startswith(f"audit-run-of-{bert}-2024-01-15.")
+    told = everything_in(out)
+    for name in (b"user-anna", b"user-bert", b"reviewer-7", b"sub-"):
+        assert name not in told, name
+    assert ak.verify_exports(out).files == 4
+    if format == "json":
+        assert bert in ak.load_results(source=batch.receipts[0]).notes[0]
+
+
+def test_of_a_filter_the_log_and_the_receipt_keep_the_names_of_its_fields(
+    people: Path, out: Path, pseudonymizer: ak.Pseudonymizer
+) -> None:
+    results = ak.load_results(["anna", "of-user-bert"], source=people)
+    asked = ak.Filter(user_id="user-bert", deviation=(0, None))
+    to: dict[str, Any] = {"source": people, "output_dir": out, "pseudonymizer": pseudonymizer}
+    whole = ak.export_results(results, "csv", name="of user-bert", filter=asked, **to)
+    part = ak.export_results(results[:1], "csv", name="one", filter=asked, **to)
+    assert whole.filter == "Filter of deviation, user_id"
+    assert part.filter == "rows chosen by run_id and position, of them Filter of deviation, user_id"
+    log = ak.read_export_log(out)
+    assert log[log.event == "commit"]["filter"].to_list() == [whole.filter, part.filter]
+    assert b"user-bert" not in everything_in(out)
+    assert (whole.rows, part.rows) == (1, 0)
+
+
+def test_a_header_that_comes_late_is_under_cover_too(
+    tmp_path: Path, out: Path, pseudonymizer: ak.Pseudonymizer
+) -> None:
+    run = a_run([a_result(0, userId="user-anna")], reviewer="reviewer-7")
+    late = {name: value for name, value in run.items() if name != "reviewer"} | {"reviewer": "reviewer-7"}
+    source = saved(tmp_path / "run.json", json.dumps({"results": run["results"]} | late).encode())
+    receipt = ak.export_audit_run(
+        run["id"], "json", source=source, output_dir=out, pseudonymizer=pseudonymizer
+    )
+    assert ak.load_run(run["id"], source=receipt).reviewer == pseudonymizer.of("reviewer-7")
+    assert b"reviewer-7" not in everything_in(out)
+
+
+def test_what_is_no_pseudonymizer_is_refused(out: Path) -> None:
+    with pytest.raises(errors.InvalidOptionError, match=r"ak\.Pseudonymizer"):
+        export(out, pseudonymizer="key")
+    assert not out.exists()

@@ -30,13 +30,18 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "auditkit"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# DESIGN §5: verify_exports, the log and the evidence come later
+# DESIGN §5, and what evidence needs
 FUNCTIONS = (
-    "cleanup_old_exports", "export_audit_run", "export_multiple_runs", "export_results", "find_results",
-    "get_export_stats",
-    "list_available_runs", "load_failures", "load_results", "load_run", "load_runs", "open_source",
+    "cleanup_old_exports", "decrypt_export", "export_audit_run", "export_checkpoint", "export_evidence",
+    "export_multiple_runs", "export_results", "find_results", "get_export_stats", "hold_export",
+    "k_anonymity", "list_available_runs", "load_failures", "load_results", "load_run", "load_runs",
+    "make_key", "open_source", "read_export_log", "verify_bag", "verify_exports", "verify_file",
 )  # fmt: skip
-CLASSES = ("AuditRun", "BatchFailure", "BatchResult", "ExportReceipt", "ExportStats", "Filter", "Source")
+CLASSES = (
+    "AuditRun", "BagReceipt", "BagReport", "BatchFailure", "BatchResult", "ExportLog", "ExportReceipt",
+    "ExportStats", "FileReport", "Filter", "KeyFiles", "Pseudonymizer", "SmallestGroup", "Source",
+    "VerificationReport",
+)  # fmt: skip
 
 # DESIGN §5: the errors, and the builtin that a caller would expect
 ERRORS = {
@@ -49,6 +54,9 @@ ERRORS = {
     "NoSourceError": ValueError,
     "ExportExistsError": FileExistsError,
     "MissingExtraError": ImportError,
+    "InvalidKeyError": ValueError,
+    "DecryptionError": ValueError,
+    "VerificationError": Exception,
     "BatchError": Exception,
 }
 
@@ -216,6 +224,11 @@ def test_the_exporting_functions_share_their_options_and_defaults() -> None:
         "excel": False,
         "compression": None,
         "if_exists": "version",
+        "encrypt_to": None,
+        "pseudonymizer": None,
+        "checksum": False,
+        "log": None,
+        "group_readable": False,
     }
     for name in ("export_audit_run", "export_multiple_runs", "export_results"):
         parameters = inspect.signature(getattr(ak, name)).parameters
@@ -310,7 +323,7 @@ def test_every_cell_of_a_notebook_was_executed_in_order(path: Path) -> None:
 
 def test_the_notebooks_of_the_issue_are_there() -> None:
     names = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert names >= {"01_load_and_inspect", "02_export_evidence", "03_workbench"}
+    assert names >= {"01_load_and_inspect", "02_export_evidence", "03_workbench", "04_evidence"}
 
 
 def test_a_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:

@@ -299,6 +299,47 @@ def test_a_file_that_may_not_be_read_is_said_to_be_so(folder: Path, monkeypatch:
     assert {kind for kind, _ in found(folder)} == {"changed"}
 
 
+# --- bags in the folder -----------------------------------------------------------------------------------
+
+
+def test_a_bag_is_judged_with_the_folder_that_it_stands_in_and_is_an_anchor(
+    folder: Path, tmp_path: Path
+) -> None:
+    before = ak.verify_exports(folder).files
+    bag = ak.export_evidence(["run-001", "run-003"], folder / "case-17", source=SAMPLES)
+    assert ak.verify_exports(folder, bag).files == before + 1
+    kept = Path(shutil.copytree(bag, tmp_path / "kept"))
+    assert ak.verify_exports(folder, kept).anchored
+    assert ak.verify_exports(folder, str(kept)).anchored
+    shutil.copytree(bag, folder / "copy")
+    assert found(folder) == [("unexpected", "copy")]
+    shutil.rmtree(folder / "copy")
+    flip(random.Random(5), bag.path / "data" / CSV)
+    assert ("changed", f"case-17/data/{CSV}") in found(folder)
+    shutil.rmtree(bag.path)
+    assert found(folder) == [("missing", "case-17")]
+    bag.path.symlink_to(kept)
+    assert found(folder) == [("changed", "case-17")]
+
+
+def test_a_bag_that_was_made_anew_is_not_that_of_the_log(folder: Path, tmp_path: Path) -> None:
+    bag = ak.export_evidence(["run-001"], folder / "case-17", source=SAMPLES)
+    other = ak.export_evidence(["run-003"], tmp_path / "case-17", source=SAMPLES)
+    ak.verify_bag(other)
+    shutil.rmtree(bag.path)
+    shutil.move(other.path, bag.path)
+    assert {kind for kind, _ in found(folder)} == {"changed"}
+
+
+def test_a_log_that_was_cut_off_behind_a_bag_is_found_by_the_bag(folder: Path, tmp_path: Path) -> None:
+    bag = ak.export_evidence(["run-001"], folder / "case-17", source=SAMPLES)
+    kept = Path(shutil.copytree(bag, tmp_path / "kept"))
+    shutil.rmtree(bag.path)
+    rewrite(folder, lines(folder)[:-2])  # its begin, which is the head in it, and its commit
+    assert found(folder) == []
+    assert found(folder, anchor=kept) == [("log", LOG)]
+
+
 # --- two hundred of each --------------------------------------------------------------------------------
 
 Tampering = Callable[[random.Random, Path], None]

@@ -12,8 +12,10 @@ import click
 
 from auditkit import __version__
 from auditkit.cli.decrypting import decrypt
+from auditkit.cli.evidence import evidence
 from auditkit.cli.exporting import export
 from auditkit.cli.folder import clean, hold, stats
+from auditkit.cli.keys import keygen
 from auditkit.cli.looking import find_results, list_runs, show
 from auditkit.cli.options import in_words, visible
 from auditkit.cli.startup import quick_start
@@ -45,9 +47,11 @@ for _command in (
     find_results,
     show,
     export,
-    decrypt,
+    evidence,
     verify,
     checkpoint,
+    keygen,
+    decrypt,
     stats,
     hold,
     clean,

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.errors import in_words
+from auditkit.exportlog.chain import START, Entry
 from auditkit.exportlog.logfile import OpenLog, open_log
-from auditkit.exportlog.remains import whole_file
-from auditkit.publish import Begun, Published, Staged
+from auditkit.exportlog.remains import find_whole_file
+from auditkit.publish import Begun, Published, Staged, sync_folder
 
 ACTOR = "AUDITKIT_ACTOR"
 _INTERRUPTED = "interrupted before the file was there"
@@ -29,6 +30,7 @@ class ExportLog:
     An export holds the log's lock from its `begin`, when the bytes are on disk under a name of their
     own, to its `commit`. So a `begin` that nothing follows, seen with the lock in hand, is of an export
     that died; whoever writes next settles it: `recovered` if its whole file stands there, else `failed`.
+    `open` in a line is how many exports had begun and were not settled by then.
 
     Parameters
     ----------
@@ -51,24 +53,34 @@ class ExportLog:
     def publishing(self, staged: Sequence[Staged]) -> Iterator[Begun]:
         """`begin` on entering, then `commit` or `failed` for each; the lock is held throughout."""
         with self.opened() as log:
+            self._sync_new(log, staged)
             seqs = [log.next_seq + index for index in range(len(staged))]
             head = log.append([self._begin(one, index + 1) for index, one in enumerate(staged)])
             try:
                 yield Begun(head=head, commit=partial(self._commit, log, staged, seqs))
             except BaseException:
                 with suppress(OSError):  # the error that is under way says more
+                    log.look_again()
                     self._settle(log)
                 raise
 
     def located(self, path: Path) -> str:
         """A file as the log calls it: seen from the log's own folder, so that both can move."""
-        return Path(os.path.relpath(os.path.abspath(path), os.path.abspath(self.path.parent))).as_posix()
+        if path.parent == self.path.parent:
+            return path.name
+        folder = os.path.realpath(path.parent)
+        return Path(os.path.relpath(folder, os.path.realpath(self.path.parent)), path.name).as_posix()
 
     def entry(self, event: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         """An entry of that kind, made now by whoever runs this."""
         from auditkit import __version__
 
         return {**facts, "event": event, "time": _now(), "actor": actor(), "version": __version__}
+
+    def _sync_new(self, log: OpenLog, staged: Sequence[Staged]) -> None:
+        """Let a new log outlast a power cut, unless it stands in a folder that is synced anyway."""
+        if log.head == START and all(one.draft.folder != self.path.parent for one in staged):
+            sync_folder(self.path.parent)
 
     def _begin(self, staged: Staged, open_exports: int) -> dict[str, Any]:
         target = staged.draft.folder / staged.draft.name
@@ -87,31 +99,38 @@ class ExportLog:
         outcomes: Sequence[Published | Exception],
     ) -> str:
         records = []
-        for left, one, seq, outcome in zip(reversed(range(len(staged))), staged, seqs, outcomes, strict=True):
-            seconds = round(time.perf_counter() - one.started, 3)
-            facts: dict[str, Any] = {"begin": seq, "open": left, "seconds": seconds}
+        for one, seq, outcome in zip(staged, seqs, outcomes, strict=True):
+            facts: dict[str, Any] = {"begin": seq, "seconds": round(time.perf_counter() - one.started, 3)}
             if isinstance(outcome, Published):
                 facts |= self._facts(one, outcome.path) | ({"reused": True} if outcome.reused else {})
                 records.append(self.entry("commit", facts))
             else:
                 facts |= {"path": self.located(one.draft.folder / one.draft.name)}
                 records.append(self.entry("failed", {**facts, "error": in_words(outcome)}))
-        return log.append(records)
+        return log.append(_counted_down(records))
 
     def _settle(self, log: OpenLog) -> None:
         """Say of every export that died what became of it, and of half a line that it was set aside."""
-        records = [self.entry("recovered", {**log.torn, "open": log.open_exports})] if log.torn else []
-        unsettled = log.chain().unsettled() if log.open_exports else []
-        for left, begun in zip(reversed(range(len(unsettled))), unsettled, strict=True):
-            facts = {name: begun.record[name] for name in _KEPT if name in begun.record}
-            facts |= {"begin": begun.record["seq"], "open": left}
-            found = whole_file(self.path.parent / begun.record["path"], begun.record)
-            if found is not None:
-                records.append(self.entry("recovered", {**facts, "path": self.located(found)}))
-            else:
-                records.append(self.entry("failed", {**facts, "error": _INTERRUPTED}))
+        begun = log.chain().unsettled() if log.open_exports else []
+        fates = [fate for one in begun if (fate := self._fate(one)) is not None]
+        log.undecided = len(begun) - len(fates)
+        records = [self.entry("recovered", log.torn)] if log.torn else []
+        records += fates
         if records:
-            log.append(records)
+            log.append(_counted_down(records))
+
+    def _fate(self, begun: Entry) -> dict[str, Any] | None:
+        """What became of an export that died; None if that cannot be told now, and is left to others."""
+        facts = {name: begun.record[name] for name in _KEPT if name in begun.record}
+        facts["begin"] = begun.record["seq"]
+        try:
+            found = find_whole_file(self.path.parent / begun.record["path"], begun.record)
+            if found is None:
+                return self.entry("failed", {**facts, "error": _INTERRUPTED})
+            sync_folder(found.parent)  # whoever died may not have come to it
+        except OSError:
+            return None
+        return self.entry("recovered", {**facts, "path": self.located(found)})
 
 
 _KEPT = (
@@ -126,6 +145,13 @@ _KEPT = (
     "sha256",
     "source",
 )
+
+
+def _counted_down(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records, each with how many of them are still to come."""
+    return [
+        {**record, "open": left} for left, record in zip(reversed(range(len(records))), records, strict=True)
+    ]
 
 
 def actor() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from auditkit.exportlog.chain import START, Chain, line_hash, read_chain, read_line, sealed
 from auditkit.locking import lock
+from auditkit.publish import named_errors, tidy
 
 LOG_NAME = "export-log.jsonl"
 TORN_SUFFIX = ".torn"
@@ -34,7 +35,7 @@ def open_log(path: Path, mode: int) -> Iterator[OpenLog]:
     try:
         yield OpenLog(path, descriptor, mode)
     finally:
-        os.close(descriptor)
+        tidy(os.close, descriptor)
 
 
 def regular_file(path: Path, flags: int = _READING, mode: int = 0) -> int:
@@ -45,23 +46,27 @@ def regular_file(path: Path, flags: int = _READING, mode: int = 0) -> int:
     OSError
         If it cannot be opened, or is no regular file: a link may lead anywhere, a pipe nowhere.
     """
-    descriptor = os.open(path, flags, mode)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with named_errors(path):
+        descriptor = os.open(path, flags, mode)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "The export log is no regular file", str(path))
+        except BaseException:
+            tidy(os.close, descriptor)
+            raise
         return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "The export log is no regular file", str(path))
 
 
 def _locked(path: Path, mode: int) -> int:
     while True:
         descriptor = regular_file(path, _APPENDING, mode)
         try:
-            lock(descriptor)
-            with suppress(FileNotFoundError):
+            with named_errors(path), suppress(FileNotFoundError):
+                lock(descriptor)
                 if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
                     return descriptor
         except BaseException:
-            os.close(descriptor)
+            tidy(os.close, descriptor)
             raise
         os.close(descriptor)  # moved away while we waited for the lock
 
@@ -73,13 +78,20 @@ class OpenLog:
         self._path = path
         self._descriptor = descriptor
         self._mode = mode
-        self._set_aside_torn()
-        last = self._last_line()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Learn from the file where it ends, half a line set aside."""
+        with named_errors(self._path):
+            self._set_aside_torn()
+            last = self._last_line()
+            record = _understood(last)
+            self._seq: int = record["seq"] if record else self._count_lines()
         self.head = line_hash(last) if last else START
-        record = _understood(last)
-        self._seq = record["seq"] if record else self._count_lines()
-        self.open_exports: int = record.get("open", 0) if record else 0
+        self.open_exports: int = record.get("open", 0) if record else bool(last)
         """How many exports have begun and are not settled; while we hold the lock they are dead."""
+        self.undecided = 0
+        """How many of them it cannot be told what became of now: they stay open."""
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> str:
         """Write some lines and sync them, all of them or none; the new head.
@@ -89,15 +101,15 @@ class OpenLog:
         OSError
             With the path, if they cannot be written; then none of them is.
         """
-        lines, seq, head = [], self._seq, self.head
+        lines, seq, head, left = [], self._seq, self.head, self.open_exports
         for record in records:
             seq += 1
-            lines.append(sealed(record, seq, head))
+            left = record.get("open", 0) + self.undecided
+            lines.append(sealed({**record, "open": left} if left else record, seq, head))
             head = line_hash(lines[-1])
         if lines:
             self._write(b"".join(lines))
-        self._seq, self.head = seq, head
-        self.open_exports = records[-1].get("open", 0) if records else self.open_exports
+        self._seq, self.head, self.open_exports = seq, head, left
         return head
 
     @property
@@ -107,19 +119,19 @@ class OpenLog:
 
     def chain(self) -> Chain:
         """All its lines."""
-        with open(os.dup(self._descriptor), "rb") as lines:
+        with named_errors(self._path), open(self._descriptor, "rb", closefd=False) as lines:
             lines.seek(0)
             return read_chain(lines)
 
     def _write(self, data: bytes) -> None:
-        size = os.fstat(self._descriptor).st_size
-        try:
-            write_all(self._descriptor, data)
-            os.fsync(self._descriptor)
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, size)
-            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        with named_errors(self._path):
+            size = os.fstat(self._descriptor).st_size
+            try:
+                write_all(self._descriptor, data)
+                os.fsync(self._descriptor)
+            except BaseException:  # Ctrl-C, too, leaves no half line
+                tidy(os.ftruncate, self._descriptor, size)
+                raise
 
     def _set_aside_torn(self) -> None:
         """Move what a power cut or a full disk left of a line into a file of its own, and say so."""
@@ -132,7 +144,7 @@ class OpenLog:
             write_all(aside, torn + b"\n")
             os.fsync(aside)
         finally:
-            os.close(aside)
+            tidy(os.close, aside)
         os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - len(torn))
 
     @property
@@ -158,7 +170,7 @@ class OpenLog:
             wanted *= 4
 
     def _count_lines(self) -> int:
-        with open(os.dup(self._descriptor), "rb") as lines:
+        with open(self._descriptor, "rb", closefd=False) as lines:
             lines.seek(0)
             return sum(1 for _ in lines)
 

@@ -15,28 +15,40 @@ BAG_MANIFEST = "manifest-sha256.txt"
 
 
 def whole_file(planned: Path, record: Mapping[str, Any]) -> Path | None:
-    """The file that a `begin` announced, if it stands there whole."""
+    """The file that a `begin` announced, if it can be seen to stand there whole."""
+    try:
+        return find_whole_file(planned, record)
+    except OSError:
+        return None
+
+
+def find_whole_file(planned: Path, record: Mapping[str, Any]) -> Path | None:
+    """The file that a `begin` announced, if it stands there whole.
+
+    Raises
+    ------
+    OSError
+        If that cannot be told now.
+    """
     try:
         names = sorted(os.listdir(planned.parent))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a zero byte can be in no path
         return None
     for name in names:
         if name == planned.name or version_of(name) == planned.name:
             path = planned.with_name(name)
-            if has_hash(path, record["bytes"], record["sha256"], bag=record.get("format") == "bag"):
+            if _has_hash(path, record["bytes"], record["sha256"], bag=record.get("format") == "bag"):
                 return path
     return None
 
 
-def has_hash(path: Path, size: int, sha256: str, *, bag: bool = False) -> bool:
+def _has_hash(path: Path, size: int, sha256: str, *, bag: bool) -> bool:
     """Whether a regular file (of a bag: its manifest) has that size and SHA-256."""
     file = path / BAG_MANIFEST if bag else path
     try:
         found = os.lstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_size != size:
-            return False
-        return file_sha256(file) == sha256
-    except OSError:  # what cannot be read is not known to be whole
+        return stat.S_ISREG(found.st_mode) and found.st_size == size and file_sha256(file) == sha256
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

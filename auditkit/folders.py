@@ -1,0 +1,236 @@
+"""A folder appears whole or not at all, and never in the place of anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from auditkit.errors import AuditkitError, ExportExistsError
+from auditkit.locking import try_lock
+from auditkit.publish import (
+    OWNER_ONLY,
+    Draft,
+    Published,
+    PublishLog,
+    Staged,
+    is_temporary,
+    make_folder,
+    named_errors,
+    opened_folder,
+    sync,
+    temporary_name,
+)
+
+_ALONE, _WITH_GROUP = 0o700, 0o750
+_STALE_SECONDS = 3600
+_FOLDER = sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """The file by which a folder is known again after a crash: its size and hash."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFolder:
+    """A folder that is being filled under a name of its own, beside the place where it is to be seen."""
+
+    place: Path
+    path: Path
+    mode: int
+    started: float
+    descriptor: int | None = None
+
+    @property
+    def number(self) -> int:
+        """Its descriptor, where there can be one."""
+        return -1 if self.descriptor is None else self.descriptor
+
+    def subfolder(self, name: str) -> Path:
+        """A new folder in it, with its permissions."""
+        path = self.path / name
+        _make(path, self.mode)
+        return path
+
+    def seen(self, error: Exception) -> Exception:
+        """An OS error about something in it, under the name that this was to have."""
+        named = getattr(error, "filename", None)
+        if not isinstance(error, OSError) or isinstance(error, AuditkitError) or not isinstance(named, str):
+            return error
+        if not Path(named).is_relative_to(self.path):
+            return error
+        return OSError(error.errno, error.strerror, str(self.place / Path(named).relative_to(self.path)))
+
+    def publish(
+        self,
+        log: PublishLog,
+        mark: Mark,
+        about: Callable[[], Mapping[str, Any]],
+        finish: Callable[[str | None], None],
+    ) -> Published:
+        """Let it be seen, once everything in it is synced.
+
+        Parameters
+        ----------
+        log : PublishLog
+            Holds its lock from `begin` to `commit`.
+        mark : Mark
+            What the log writes down at `begin`.
+        about : callable
+            For the log; asked at `begin` and again at `commit`.
+        finish : callable
+            Is given the head of the log after `begin`, writes what depends on it, and syncs that.
+
+        Raises
+        ------
+        ExportExistsError
+            If something stands at the place by now; it is left as it is.
+        OSError
+            If something cannot be written, moved or synced.
+        """
+        staged = self._staged(mark, about)
+        with opened_folder(self.place.parent) as parent, log.publishing([staged]) as begun:
+            outcome = self._outcome(staged, begun.head, finish)
+            with named_errors(self.place.parent):
+                sync(parent)
+            head = begun.commit([outcome])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return replace(outcome, log_head=head)
+
+    def _staged(self, mark: Mark, about: Callable[[], Mapping[str, Any]]) -> Staged:
+        draft = Draft(
+            folder=self.place.parent, name=self.place.name, write=_nothing, mode=self.mode, about=about
+        )
+        return Staged(
+            draft=draft,
+            temporary=self.path,
+            descriptor=self.number,
+            bytes=mark.bytes,
+            sha256=mark.sha256,
+            plain_sha256=None,
+            started=self.started,
+        )
+
+    def _outcome(
+        self, staged: Staged, head: str | None, finish: Callable[[str | None], None]
+    ) -> Published | Exception:
+        try:
+            finish(head)
+            with named_errors(self.place):
+                sync(self.descriptor)
+            refuse_existing(self.place)
+            move(self.path, self.place)
+        except Exception as error:
+            return self.seen(error)
+        return Published(path=self.place, bytes=staged.bytes, sha256=staged.sha256, reused=False)
+
+
+@contextlib.contextmanager
+def new_folder(place: Path, mode: int) -> Iterator[NewFolder]:
+    """A folder to be filled and published; whatever happens before that, it is gone afterwards.
+
+    Raises
+    ------
+    ExportExistsError
+        If anything stands at the place.
+    OSError
+        With a path that the caller knows, if something cannot be made or written.
+    """
+    started = time.perf_counter()
+    refuse_existing(place)
+    parent_is_new = not place.parent.exists()
+    make_folder(place.parent, mode)
+    _sweep(place.parent)
+    path = place.parent / temporary_name()
+    folder = NewFolder(place=place, path=path, mode=mode, started=started)
+    try:
+        _make(path, mode)
+        with opened_folder(path) as descriptor:
+            opened = replace(folder, descriptor=descriptor)
+            with contextlib.suppress(OSError):  # no file system locks everything
+                try_lock(opened.number)  # as long as we live, nobody takes it for a leftover
+            yield opened
+    except OSError as error:
+        seen = folder.seen(error)
+        if seen is error:
+            raise
+        raise seen from error
+    finally:
+        shutil.rmtree(path, ignore_errors=True)  # never follows a link
+        if parent_is_new:
+            with contextlib.suppress(OSError):  # something stands in it
+                place.parent.rmdir()
+
+
+def refuse_existing(place: Path) -> None:
+    """Nothing, if the place is free.
+
+    Raises
+    ------
+    ExportExistsError
+        If anything stands there, a link that leads nowhere included.
+    """
+    if os.path.lexists(place):
+        raise ExportExistsError(
+            errno.EEXIST, "Something stands there, and is never replaced. Give another path", str(place)
+        )
+
+
+def _make(path: Path, mode: int) -> None:
+    path.mkdir(mode=_ALONE)
+    if mode != OWNER_ONLY:
+        path.chmod(_WITH_GROUP)  # whatever the umask
+
+
+def move(path: Path, place: Path) -> None:
+    """Move a folder to a place that was free; the system refuses all but an empty folder there."""
+    moved = os.lstat(path)
+    try:
+        os.rename(path, place)
+    except OSError as error:
+        if not _stands_at(place, moved):  # network disks may report as failed what they have done
+            raise OSError(error.errno, error.strerror, str(place)) from error
+
+
+def _stands_at(place: Path, wanted: os.stat_result) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.lstat(place), wanted)
+    return False
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed exports left: temporary folders of ours, unlocked, older than an hour."""
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if is_temporary(entry.name):
+                with contextlib.suppress(OSError):
+                    _sweep_one(Path(entry.path))
+
+
+def _sweep_one(path: Path) -> None:
+    found = os.lstat(path)
+    ours = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    if not stat.S_ISDIR(found.st_mode) or not ours or time.time() - found.st_mtime < _STALE_SECONDS:
+        return
+    descriptor = os.open(path, os.O_RDONLY | _FOLDER)
+    try:
+        if try_lock(descriptor):
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _nothing(_: Any) -> None:
+    """A folder is not written as one stream of bytes."""
