@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lab web test notebooks check bench bench-widgets clean help
+.PHONY: demo lab web test torture notebooks check bench bench-widgets clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -20,6 +20,9 @@ web: $(READY)  ## open the workbench on the sample runs as a web page
 
 test: check  ## run every test, the notebooks and the static checks
 	SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest --nbval
+
+torture: $(READY)  ## run the trials of the tests in their large numbers (hours; power cuts need root and loop devices)
+	AUDITKIT_TORTURE=1 SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest -m torture
 
 notebooks: $(READY)  ## run the notebooks again and keep what does not differ between machines
 	cd notebooks && ../$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace \
