@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from auditkit.protect.pseudonyms import Pseudonymizer, Pseudonyms
     from auditkit.writer import Seal
 
+EncryptTo = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 SEALED_SUFFIX = ".age"
 CHECKSUM_SUFFIX = ".sha256"
 
@@ -111,7 +112,7 @@ def open_destination(
     output_dir: str | os.PathLike[str],
     *,
     if_exists: IfExists = "version",
-    encrypt_to: Any = None,
+    encrypt_to: EncryptTo | None = None,
     pseudonymizer: Pseudonymizer | None = None,
     checksum: bool = False,
     log: Any = None,
@@ -169,7 +170,7 @@ def _warn_if_loose(folder: Path) -> None:
         warnings.warn(
             f"Everybody on this machine may write to the folder {folder}. "
             "Take that right away (chmod o-w) before you rely on what stands in it.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

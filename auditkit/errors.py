@@ -122,6 +122,17 @@ class BatchError(AuditkitError):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.result)
 
+    @classmethod
+    def of(cls, result: Any, count: int, note: str = "") -> BatchError:
+        """The error of a batch of so many runs, the first failure in words."""
+        first = result.failures[0]
+        others = f"The other {len(result.receipts)} were exported. " if result.receipts else ""
+        return cls(
+            f"{len(result.failures)} of {count} runs could not be exported, first {first.run_id!r}: "
+            f"{first.error} {note or others}`.failures` of this error lists each with its reason.",
+            result,
+        )
+
     @property
     def receipts(self) -> Any:
         """The receipts of the runs that were exported."""

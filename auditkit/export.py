@@ -6,26 +6,23 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from auditkit.destination import open_destination
-from auditkit.errors import AuditkitError, BatchError, InvalidOptionError
+from auditkit.destination import EncryptTo
+from auditkit.errors import BatchError, InvalidOptionError
 from auditkit.filters import Filter
-from auditkit.formats.base import Compression, WriteOptions
-from auditkit.naming import check_run_id
-from auditkit.orders import Order
+from auditkit.formats.base import Compression
+from auditkit.orders import order_of
 from auditkit.progress import progress_bar
 from auditkit.publish import IfExists, PublishLog
-from auditkit.receipts import BatchFailure, BatchResult, ExportReceipt
+from auditkit.receipts import BatchResult, ExportReceipt
 from auditkit.run import AuditRun
 from auditkit.selection import rows_named
-from auditkit.sources import Source, open_source
+from auditkit.sources import open_source
+from auditkit.sources.base import opened_each
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from auditkit.protect.pseudonyms import Pseudonymizer
-
-EncryptTo = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-_GROUP = 64
 
 
 def export_audit_run(
@@ -73,8 +70,7 @@ def export_audit_run(
         If a file of that name has other bytes: take the next free name, refuse, or replace it. With
         the same bytes nothing is written.
     encrypt_to : str, path, or several, optional
-        Recipients that alone can read the file: `age1…`, an SSH public key, or a file of them; adds
-        `.age`. Encrypting twice never gives the same bytes. `decrypt_export` undoes it.
+        Who alone can read it: `age1…`, an SSH public key, or a file of them; never the same bytes twice.
     pseudonymizer : Pseudonymizer, optional
         Writes pseudonyms for the ids of users, submissions and reviewers.
     checksum : bool
@@ -102,15 +98,14 @@ def export_audit_run(
     >>> receipt.rows, receipt.bytes
     (8, 2155)
     """
-    options = WriteOptions(
+    order = order_of(
+        format,
+        output_dir,
         include_metadata=include_metadata,
         flatten_results=flatten_results,
         formula_guard=formula_guard,
         excel=excel,
         compression=compression,
-    )
-    to = open_destination(
-        output_dir,
         if_exists=if_exists,
         encrypt_to=encrypt_to,
         pseudonymizer=pseudonymizer,
@@ -118,14 +113,12 @@ def export_audit_run(
         log=log,
         group_readable=group_readable,
     )
-    order = Order(format, options, to)
     if isinstance(run, AuditRun):
         order.prepare([run], None)
         (outcome,) = order.export([run])
     else:
-        check_run_id(run)
         place = open_source(source)
-        runs = place.open([run])
+        runs = opened_each([run], place)
         order.prepare(runs, place.location)
         (outcome,) = order.export(runs)
     if isinstance(outcome, Exception):
@@ -187,15 +180,14 @@ def export_multiple_runs(
     """
     if on_error not in ("raise", "collect"):
         raise InvalidOptionError(f"on_error={on_error!r} is neither 'raise' nor 'collect'. Give one of them.")
-    options = WriteOptions(
+    order = order_of(
+        format,
+        output_dir,
         include_metadata=include_metadata,
         flatten_results=flatten_results,
         formula_guard=formula_guard,
         excel=excel,
         compression=compression,
-    )
-    to = open_destination(
-        output_dir,
         if_exists=if_exists,
         encrypt_to=encrypt_to,
         pseudonymizer=pseudonymizer,
@@ -203,24 +195,14 @@ def export_multiple_runs(
         log=log,
         group_readable=group_readable,
     )
-    order = Order(format, options, to)
     ids = [run_ids] if isinstance(run_ids, str) else list(run_ids)
     place = open_source(source)
-    runs = _opened_each(ids, place)
+    runs = opened_each(ids, place)
     order.prepare(runs, place.location)
-    groups = [runs[start : start + _GROUP] for start in range(0, len(runs), _GROUP)]
-    done = (outcome for group in groups for outcome in order.export(group))
-    outcomes = list(progress_bar(done, len(runs), "run", progress))
-    result = BatchResult(
-        receipts=[outcome for outcome in outcomes if isinstance(outcome, ExportReceipt)],
-        failures=[
-            BatchFailure(run_id=run_id, error=outcome)
-            for run_id, outcome in zip(ids, outcomes, strict=True)
-            if isinstance(outcome, Exception)
-        ],
-    )
+    outcomes = list(progress_bar(order.export_in_groups(runs), len(runs), "run", progress))
+    result = BatchResult.of(ids, outcomes)
     if result.failures and on_error == "raise":
-        raise BatchError(_batch_message(result, len(ids)), result)
+        raise BatchError.of(result, len(ids))
     return result
 
 
@@ -287,15 +269,14 @@ def export_results(
     >>> receipt.filter
     Filter(deviation=(40, None), deviation_type=('critical',))
     """
-    options = WriteOptions(
+    order = order_of(
+        format,
+        output_dir,
         include_metadata=include_metadata,
         flatten_results=flatten_results,
         formula_guard=formula_guard,
         excel=excel,
         compression=compression,
-    )
-    to = open_destination(
-        output_dir,
         if_exists=if_exists,
         encrypt_to=encrypt_to,
         pseudonymizer=pseudonymizer,
@@ -303,7 +284,6 @@ def export_results(
         log=log,
         group_readable=group_readable,
     )
-    order = Order(format, options, to)
     if filter is not None and not isinstance(filter, Filter):
         raise InvalidOptionError(
             f"filter={filter!r} is no Filter. Make one: ak.Filter(deviation=(40, None))."
@@ -317,24 +297,3 @@ def export_results(
         runs.append(run)
     order.prepare(runs, place.location if place else None)
     return order.export_selection(runs, places, name, filter or Filter())
-
-
-def _opened_each(run_ids: list[str], source: Source) -> list[AuditRun | Exception]:
-    """The run of each id, or why there is none; the source is listed once."""
-    reasons: dict[int, Exception] = {}
-    for index, run_id in enumerate(run_ids):
-        try:
-            check_run_id(run_id)
-        except AuditkitError as error:
-            reasons[index] = error
-    found = iter(source.open([i for at, i in enumerate(run_ids) if at not in reasons]))
-    return [reasons[index] if index in reasons else next(found) for index in range(len(run_ids))]
-
-
-def _batch_message(result: BatchResult, count: int) -> str:
-    first = result.failures[0]
-    others = f"The other {len(result.receipts)} were exported. " if result.receipts else ""
-    return (
-        f"{len(result.failures)} of {count} runs could not be exported, first {first.run_id!r}: "
-        f"{first.error} {others}`.failures` of this error lists each with its reason."
-    )

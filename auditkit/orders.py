@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from auditkit.destination import Destination
+from auditkit.destination import Destination, open_destination
 from auditkit.errors import InvalidOptionError
 from auditkit.filters import Filter
 from auditkit.formats import get_format
@@ -21,6 +22,7 @@ from auditkit.receipts import ExportReceipt
 from auditkit.run import AuditRun, Batches, HeaderChanged
 from auditkit.selection import Rows, matching, picked_rows
 
+_GROUP = 64
 _ROWS_CHOSEN = "rows chosen by run_id and position"
 
 log = logging.getLogger("auditkit")
@@ -83,6 +85,11 @@ class Order:
             else:
                 outcomes[index] = self._receipt(outcome, facts[index](), started)
         return self._to.with_checksums(outcomes)
+
+    def export_in_groups(self, runs: Sequence[AuditRun | Exception]) -> Iterator[ExportReceipt | Exception]:
+        """The same, group by group, as they are done: a group shares what has to be synced to disk."""
+        for start in range(0, len(runs), _GROUP):
+            yield from self.export(runs[start : start + _GROUP])
 
     def export_selection(
         self, runs: Sequence[AuditRun], places: Mapping[str, Rows], name: str, filter: Filter
@@ -190,6 +197,18 @@ class Order:
         )
         log.info("%s %s", "kept" if published.reused else "wrote", published.path)
         return receipt
+
+
+def order_of(format: str, output_dir: str | os.PathLike[str], **options: Any) -> Order:
+    """The order that an exporting function is given by its options.
+
+    Raises
+    ------
+    UnknownFormatError, InvalidOptionError
+        Before anything is read or written.
+    """
+    written = {field.name: options.pop(field.name) for field in dataclasses.fields(WriteOptions)}
+    return Order(format, WriteOptions(**written), open_destination(output_dir, **options))
 
 
 def _as_is(how_chosen: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,16 @@ class BatchResult:
 
     receipts: list[ExportReceipt]
     failures: list[BatchFailure]
+
+    @classmethod
+    def of(cls, run_ids: Sequence[str], outcomes: Sequence[ExportReceipt | Exception]) -> BatchResult:
+        """What the outcomes of some runs come to, one for each."""
+        failures = [
+            BatchFailure(run_id=run_id, error=outcome)
+            for run_id, outcome in zip(run_ids, outcomes, strict=True)
+            if isinstance(outcome, Exception)
+        ]
+        return cls(receipts=[one for one in outcomes if isinstance(one, ExportReceipt)], failures=failures)
 
     def _repr_html_(self) -> str:
         from auditkit.html import batch_html

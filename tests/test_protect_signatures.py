@@ -547,7 +547,7 @@ ARMORS: dict[str, tuple[Callable[[bytes], bytes], bool, bool]] = {  # change, ss
     "blank at the end": (lambda s: s.replace(b"\n-----END", b" \n-----END"), True, False),
     "line ends of Windows": (lambda s: s.replace(b"\n", b"\r\n"), False, False),
     "line ends of Windows inside": (
-        lambda s: BEGIN + s.removeprefix(BEGIN).replace(b"\n", b"\r\n"), True, False,
+        lambda s: BEGIN + s.removeprefix(BEGIN).replace(b"\n", b"\r\n").rstrip(), True, False,
     ),
     "before it": (lambda s: b"\n" + s, False, False),
     "byte order mark": (lambda s: b"\xef\xbb\xbf" + s, False, False),

@@ -65,12 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # whatever the terminal cannot show
-    warnings.showwarning = _warn
+    warnings.showwarning = _warn  # in a line of its own, without a place in a file
     with quick_start():
         sys.exit(_run(arguments))
 
 
-def _warn(message: Warning | str, *_: Any) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"Warning: {visible(message)}", err=True)
 
 

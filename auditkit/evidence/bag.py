@@ -90,7 +90,7 @@ def read_info(data: bytes) -> dict[str, str]:
             tags[label].append(line.strip())
             continue
         label, colon, value = line.partition(":")
-        if not colon or not label.strip():
+        if not colon or not label or label != label.strip():
             raise ValueError(f"line {number} is no label and value")
         if label in tags:
             raise ValueError(f"line {number} gives {shown(label)} once more")

@@ -121,10 +121,7 @@ def _opened(opened: contextlib.ExitStack, path: str | Path, parent: int | None) 
 
 def _list(bag: BagFolder, folder: int, prefix: str) -> None:
     for name in sorted(os.listdir(folder)):
-        try:
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:  # gone meanwhile
-            continue
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if stat.S_ISREG(found.st_mode):
             bag.sizes[prefix + name] = found.st_size
         else:

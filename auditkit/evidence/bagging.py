@@ -14,15 +14,16 @@ from auditkit.destination import Destination, open_destination
 from auditkit.errors import InvalidOptionError
 from auditkit.evidence.bag import PAYLOAD
 from auditkit.evidence.contents import Contents, options_by_format
-from auditkit.evidence.gathering import filled, learnt, opened
+from auditkit.evidence.gathering import filled, opened
 from auditkit.evidence.tagfiles import TagFiles, check_key
 from auditkit.folders import new_folder, refuse_existing
 from auditkit.formats.base import Compression, WriteOptions
 from auditkit.publish import NoLog, PublishLog
+from auditkit.run import AuditRun
 from auditkit.sources import open_source
 
 if TYPE_CHECKING:
-    from auditkit.export import EncryptTo
+    from auditkit.destination import EncryptTo
     from auditkit.protect.pseudonyms import Pseudonymizer
 
 
@@ -168,7 +169,7 @@ def export_evidence(
         check_key(sign)
     origin = open_source(source)
     runs = opened(ids, origin)
-    to = learnt(to, ids, runs, origin.location)
+    to = to.of([run for run in runs if isinstance(run, AuditRun)], origin.location)
     with new_folder(place, to.mode) as folder:
         inside = replace(to, folder=folder.subfolder(PAYLOAD), if_exists="error", log=NoLog())
         contents = filled(Contents(by_format, inside), ids, runs, folder.seen)

@@ -51,6 +51,16 @@ def export_checkpoint(
         If there is no log.
     InvalidKeyError
         If the key is none, or others may read it.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> key = ak.make_key(folder / "key", "sign")
+    >>> exports = folder / "exports"
+    >>> receipt = ak.export_audit_run("run-001", "csv", source="sample_data/runs", output_dir=exports)
+    >>> checkpoint = ak.export_checkpoint(exports, folder / "kept", sign=key.secret)
+    >>> checkpoint.read_text().splitlines()[2] == receipt.log_head
+    True
     """
     from auditkit.protect.signatures import sign as signed
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from auditkit.protect.signatures import Signer
 
 _WHOLE = (DECLARATION, INFO, MANIFEST, TAGMANIFEST, PACKAGE, SIGNATURE)
+_ARMOR = re.compile(
+    rb"-----BEGIN SSH SIGNATURE-----\n(?:[A-Za-z0-9+/]{70}\n)*[A-Za-z0-9+/]{1,70}={0,2}\n"
+    rb"-----END SSH SIGNATURE-----\n"
+)
 _TAGS = {
     AGENT: ".+",
     DATE: "[0-9]{4}-[0-9]{2}-[0-9]{2}",
@@ -173,7 +177,7 @@ class Examination:
             if self._allowed_signers is not None:
                 yield Problem("signature", SIGNATURE, "there is none: nobody vouches for this bag")
             return
-        signature = yield from self._files.parsed(SIGNATURE, bytes)
+        signature = yield from self._files.parsed(SIGNATURE, _armored)
         message = self._files.data(TAGMANIFEST)
         if signature is None or message is None:
             return
@@ -191,6 +195,13 @@ class Examination:
         data = self._files.data(MANIFEST)
         if data is not None and record.get("bytes", len(data)) != len(data):
             yield Problem("changed", MANIFEST, "has another size than its export left")
+
+
+def _armored(data: bytes) -> bytes:
+    """A signature as ssh-keygen writes it; others that say the same are refused, so that no byte may change."""
+    if not _ARMOR.fullmatch(data):
+        raise ValueError("it is no signature as ssh-keygen writes it")
+    return data
 
 
 def _said(info: Mapping[str, str], label: str) -> str:

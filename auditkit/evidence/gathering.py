@@ -1,12 +1,10 @@
-"""The runs of a bag, opened, learnt from and loaded; with failures, an error that names every one."""
+"""The runs of a bag, opened and loaded; with failures, an error that names every one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
-from auditkit.destination import Destination
-from auditkit.errors import BatchError, InvalidRunError, InvalidRunIdError
+from auditkit.errors import BatchError, InvalidRunIdError
 from auditkit.evidence.contents import Contents
 from auditkit.naming import check_run_id
 from auditkit.receipts import BatchFailure, BatchResult
@@ -24,39 +22,6 @@ def opened(ids: Sequence[str], source: Source) -> list[AuditRun | Exception]:
             reasons[index] = error
     found = iter(source.open([run_id for index, run_id in enumerate(ids) if index not in reasons]))
     return [reasons[index] if index in reasons else next(found) for index in range(len(ids))]
-
-
-def learnt(
-    to: Destination, ids: Sequence[str], runs: Sequence[AuditRun | Exception], location: str
-) -> Destination:
-    """The destination that knows the source; with pseudonyms, those of all runs together.
-
-    Raises
-    ------
-    BatchError
-        As `filled`, if runs cannot be read.
-    """
-    try:
-        return to.of([run for run in runs if isinstance(run, AuditRun)], location)
-    except (InvalidRunError, OSError):
-        alone = [_failure(to.of, [run], location) if isinstance(run, AuditRun) else run for run in runs]
-        _raise_failures(
-            [
-                BatchFailure(run_id=run_id, error=error)
-                for run_id, error in zip(ids, alone, strict=True)
-                if error is not None
-            ],
-            len(ids),
-        )
-        raise
-
-
-def _failure(action: Callable[..., object], *arguments: Any) -> Exception | None:
-    try:
-        action(*arguments)
-    except Exception as error:
-        return error
-    return None
 
 
 def filled(

@@ -65,4 +65,4 @@ class OnceRead:
         except OSError:
             self._reasons[name] = "it cannot be read"
         except ValueError as error:
-            self._reasons[name] = str(error)
+            self._reasons[name], self._hashes[name] = str(error), None

@@ -71,9 +71,8 @@ def k_anonymity(results: pd.DataFrame, columns: Sequence[str]) -> SmallestGroup:
     Examples
     --------
     >>> import auditkit as ak
-    >>> from auditkit.protect.anonymity import k_anonymity
     >>> results = ak.load_results("run-001", source="sample_data/runs")
-    >>> k_anonymity(results, ["task_difficulty"])
+    >>> ak.k_anonymity(results, ["task_difficulty"])
     SmallestGroup(k=8, group={'task_difficulty': 'medium'}, groups=1, alone=0)
     """
     import numpy as np

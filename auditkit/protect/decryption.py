@@ -60,10 +60,13 @@ def decrypt_export(
 
     Examples
     --------
-    >>> from auditkit.protect.decryption import decrypt_export
-    >>> decrypt_export("a.csv", "key.txt")
-    Traceback (most recent call last):
-    auditkit.errors.InvalidOptionError: a.csv does not end in .age. Give output=, the file to write.
+    >>> import auditkit as ak
+    >>> key = ak.make_key(folder / "reader", "encrypt")
+    >>> sealed = ak.export_audit_run(
+    ...     "run-001", "csv", source="sample_data/runs", output_dir=folder, encrypt_to=key.public_text
+    ... )
+    >>> ak.decrypt_export(sealed, key.secret).name
+    'audit-run-run-001-2024-01-15.csv'
     """
     source = Path(path)
     target = _target(source) if output is None else Path(output)

@@ -117,8 +117,8 @@ def make_key(path: str | os.PathLike[str], purpose: Purpose) -> KeyFiles:
 
     Examples
     --------
-    >>> from auditkit.protect.keys import make_key
-    >>> key = make_key(folder / "sign.key", "sign")
+    >>> import auditkit as ak
+    >>> key = ak.make_key(folder / "sign.key", "sign")
     >>> key.public.name, key.public_text.split()[0], len(key.fingerprint)
     ('sign.key.pub', 'ssh-ed25519', 50)
     """

@@ -61,12 +61,11 @@ class Pseudonymizer:
     Examples
     --------
     >>> import auditkit as ak
-    >>> from auditkit.protect.pseudonyms import Pseudonymizer
     >>> folder.mkdir()
     >>> key = folder / "pseudonyms.key"
     >>> key.touch(mode=0o600)  # a real one holds random bytes: auditkit keygen makes it
     >>> _ = key.write_bytes(bytes(range(32)))
-    >>> maker = Pseudonymizer(key, purpose="review")
+    >>> maker = ak.Pseudonymizer(key, purpose="review")
     >>> maker.of("sub-001")
     'id-gmmgqmsddhfndfjcrnpl'
     >>> run = ak.load_run("run-001", source="sample_data/runs")

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from auditkit.errors import FailureList, NoSourceError, RunNotFoundError
+from auditkit.errors import AuditkitError, FailureList, NoSourceError, RunNotFoundError
 from auditkit.formats.stream import MAX_UNCOMPRESSED_BYTES
+from auditkit.naming import check_run_id
 from auditkit.run import AuditRun, RunHeader
 
 ENVIRONMENT_VARIABLE = "AUDITKIT_SOURCE"
@@ -101,6 +102,18 @@ def open_source(
         formula_guard=formula_guard,
         max_uncompressed_bytes=max_uncompressed_bytes,
     )
+
+
+def opened_each(run_ids: Sequence[str], source: Source) -> list[AuditRun | Exception]:
+    """The run of each id, or why there is none; the source is listed once."""
+    reasons: dict[int, Exception] = {}
+    for index, run_id in enumerate(run_ids):
+        try:
+            check_run_id(run_id)
+        except AuditkitError as error:
+            reasons[index] = error
+    found = iter(source.open([i for at, i in enumerate(run_ids) if at not in reasons]))
+    return [reasons[index] if index in reasons else next(found) for index in range(len(run_ids))]
 
 
 def not_found(run_id: str, known: Sequence[str], location: str, broken: FailureList) -> RunNotFoundError:

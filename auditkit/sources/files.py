@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from errno import ENOENT
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from auditkit.errors import FailureList, InvalidRunError
@@ -26,7 +25,6 @@ from auditkit.sources.logged import guarded
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 _LARGEST_SHARED = 64 << 20
 """A file of several runs is kept in memory up to this size; a larger one is read once for each run."""
-_PACKED = (".gz", ".zst")
 log = logging.getLogger("auditkit")
 _NOT_RUNS = frozenset({LOG_NAME})
 
@@ -295,7 +293,7 @@ def _open_raw(path: str) -> BinaryIO:
 
 
 def _base_name(path: str) -> str:
-    name = Path(path).name.lower()
-    for suffix in _PACKED:
+    name = os.path.basename(path).lower()
+    for suffix in (".gz", ".zst"):
         name = name.removesuffix(suffix)
     return name
