@@ -568,6 +568,12 @@ def test_one_file_of_which_nothing_is_known_is_neither_right_nor_wrong(
         ak.verify_file(tmp_path / "nowhere.csv")
 
 
+def test_a_file_that_its_log_does_not_know_is_neither_right_nor_wrong(folder: Path) -> None:
+    (folder / "alone.csv").write_bytes(b"x")
+    with pytest.raises(InvalidOptionError, match="in no export log beside it"):
+        ak.verify_file(folder / "alone.csv")
+
+
 # --- checkpoints ----------------------------------------------------------------------------------------
 
 
@@ -624,6 +630,14 @@ def test_a_checkpoint_counts_only_with_the_signature_of_somebody_trusted(
     kept.write_text("anything")
     with pytest.raises(VerificationError, match="no checkpoint"):
         ak.verify_exports(folder, kept, allowed_signers=allowed)
+
+
+def test_a_checkpoint_that_cannot_be_written_says_so(
+    folder: Path, tmp_path: Path, signer: tuple[Path, Path]
+) -> None:
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(IsADirectoryError, match="kept"):
+        ak.export_checkpoint(folder, tmp_path / "kept", sign=signer[0])
 
 
 def test_there_is_no_checkpoint_of_a_log_that_is_not_there(tmp_path: Path, signer: tuple[Path, Path]) -> None:

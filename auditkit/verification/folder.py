@@ -104,9 +104,9 @@ def verify_exports(
     (1, 2, True)
     >>> with open(receipt, "a") as file:
     ...     _ = file.write("one line more")
-    >>> ak.verify_exports(folder)
+    >>> ak.verify_exports(folder)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    auditkit.errors.VerificationError: 1 problem in ... (1 changed). It is ...
+    auditkit.errors.VerificationError: 1 problem in ... (1 changed). It is audit-run-run-001-...csv: changed: ...
     """
     folder = Path(output_dir)
     os.stat(folder)
