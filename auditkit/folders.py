@@ -26,6 +26,7 @@ from auditkit.publish import (
     named_errors,
     opened_folder,
     sync,
+    sync_folder,
     temporary_name,
 )
 
@@ -128,6 +129,7 @@ class NewFolder:
     ) -> Published | Exception:
         try:
             finish(head)
+            _clear(self.path)
             with named_errors(self.place):
                 sync(self.descriptor)
             refuse_existing(self.place)
@@ -192,6 +194,26 @@ def _make(path: Path, mode: int) -> None:
     path.mkdir(mode=_ALONE)
     if mode != OWNER_ONLY:
         path.chmod(_WITH_GROUP)  # whatever the umask
+
+
+def _clear(folder: Path) -> None:
+    """Remove the temporary files that publishing in it could not clear away.
+
+    Raises
+    ------
+    OSError
+        If they cannot be removed now either.
+    """
+    for place, _, names in os.walk(folder, onerror=_raise):
+        temporary = [name for name in names if is_temporary(name)]
+        for name in temporary:
+            os.unlink(os.path.join(place, name))
+        if temporary:
+            sync_folder(Path(place))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def move(path: Path, place: Path) -> None:

@@ -604,3 +604,25 @@ def test_a_log_that_is_a_link_or_garbage_changes_nothing(formulas: dict[str, Pat
     log.unlink()
     log.symlink_to(formulas["without"].parent / "export-log.jsonl")
     assert notes_of(formulas["with"]) == NOTES
+
+
+def test_a_csv_of_a_bag_comes_back_as_the_bag_says_that_it_was_written(tmp_path: Path) -> None:
+    run = a_run([a_result(row, notes=text) for row, text in enumerate(NOTES)])
+    source = saved(tmp_path / "run.json", dumped(run))
+    for guard in (True, False):
+        bag = ak.export_evidence(
+            run["id"], tmp_path / f"bag-{guard}", "csv", source=source, formula_guard=guard
+        )
+        (name,) = bag.files
+        assert notes_of(bag.path / "data" / name) == notes_of(bag.path / "data") == NOTES
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"resources": 1}', b'{"resources": [{}]}', b"[" * 9999]
+)
+def test_what_only_looks_like_a_bag_changes_nothing(tmp_path: Path, text: bytes) -> None:
+    run = a_run([a_result(row, notes=text) for row, text in enumerate(NOTES)])
+    source = saved(tmp_path / "run.json", dumped(run))
+    path = ak.export_audit_run(run["id"], "csv", source=source, output_dir=tmp_path / "x" / "data").path
+    (tmp_path / "x" / "datapackage.json").write_bytes(text)
+    assert notes_of(path) == NOTES

@@ -331,6 +331,14 @@ def test_a_bag_that_was_made_anew_is_not_that_of_the_log(folder: Path, tmp_path:
     assert {kind for kind, _ in found(folder)} == {"changed"}
 
 
+def test_a_bag_that_was_made_under_no_log_is_no_anchor(folder: Path, tmp_path: Path) -> None:
+    from auditkit.publish import NoLog
+
+    bag = ak.export_evidence(["run-001"], tmp_path / "case-17", source=SAMPLES, log=NoLog())
+    with pytest.raises(InvalidOptionError, match="no anchor"):
+        ak.verify_exports(folder, bag.path)
+
+
 def test_a_log_that_was_cut_off_behind_a_bag_is_found_by_the_bag(folder: Path, tmp_path: Path) -> None:
     bag = ak.export_evidence(["run-001"], folder / "case-17", source=SAMPLES)
     kept = Path(shutil.copytree(bag, tmp_path / "kept"))

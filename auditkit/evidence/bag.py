@@ -10,6 +10,7 @@ from pathlib import Path
 from auditkit.errors import Problem, VerificationError
 from auditkit.evidence.bagfolder import opened_bag
 from auditkit.exportlog.remains import BAG_MANIFEST
+from auditkit.sources.logged import PACKAGE
 
 PAYLOAD = "data/"
 MANIFEST = BAG_MANIFEST
@@ -17,7 +18,6 @@ TAGMANIFEST = "tagmanifest-sha256.txt"
 SIGNATURE = TAGMANIFEST + ".sig"
 DECLARATION = "bagit.txt"
 INFO = "bag-info.txt"
-PACKAGE = "datapackage.json"
 FINDINGS = "findings.csv"
 INSTRUCTIONS = "VERIFY.txt"
 

@@ -97,9 +97,9 @@ def export_evidence(
 
     It is a BagIt bag (RFC 8493): `data/` with every run in every format, manifests with the SHA-256 of
     every file, `bag-info.txt` with control totals and the head of the export log, `datapackage.json` with
-    the columns of every table, `findings.csv` with every place where a run contradicts itself, and
-    `VERIFY.txt`, a page that tells which commands check all of it. It appears whole or not at all, and
-    never replaces anything.
+    the columns of every table, `findings.csv` with every place where a run, as it is written there,
+    contradicts itself, and `VERIFY.txt`, a page that tells which commands check all of it. It appears
+    whole or not at all, and never replaces anything.
 
     Parameters
     ----------

@@ -112,9 +112,9 @@ def verify_bag(
     (8, True, None)
     >>> with open(bag.path / "data" / bag.files[0], "a") as file:
     ...     _ = file.write("one line more")
-    >>> ak.verify_bag(bag)
+    >>> ak.verify_bag(bag)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    auditkit.errors.VerificationError: 2 problems in ...
+    auditkit.errors.VerificationError: 3 problems in ... (3 changed). The first is ...
     """
     place = Path(path)
     os.lstat(place)

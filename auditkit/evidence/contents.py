@@ -13,6 +13,7 @@ from auditkit.formats import get_format
 from auditkit.formats.base import WriteOptions
 from auditkit.naming import stem
 from auditkit.orders import Order
+from auditkit.receipts import ExportReceipt
 from auditkit.run import AuditRun
 
 if TYPE_CHECKING:
@@ -113,17 +114,7 @@ class Contents:
             (receipt,) = order.export([run])
             if isinstance(receipt, Exception):
                 raise receipt
-            self.files.append(
-                PayloadFile(
-                    name=receipt.path.name,
-                    run=len(self.run_ids) + 1,
-                    format=name,
-                    options=options,
-                    rows=receipt.rows,
-                    bytes=receipt.bytes,
-                    sha256=receipt.sha256,
-                )
-            )
+            self.files.append(_payload_file(receipt, len(self.run_ids) + 1, name, options))
         for batch in run.batches():
             self.totals.add(batch)
         found = find(written.header, written.batches())
@@ -138,6 +129,18 @@ class Contents:
                 f"The files of the runs {other!r} and {run_id!r} would have names that differ in case only, "
                 "which not every computer keeps apart. Give each a bag of its own."
             )
+
+
+def _payload_file(receipt: ExportReceipt, run: int, format: str, options: WriteOptions) -> PayloadFile:
+    return PayloadFile(
+        name=receipt.path.name,
+        run=run,
+        format=format,
+        options=options,
+        rows=receipt.rows,
+        bytes=receipt.bytes,
+        sha256=receipt.sha256,
+    )
 
 
 def _lines(run_id: str, findings: Iterable[Finding], guard: bool) -> bytes:

@@ -14,13 +14,13 @@ from auditkit.evidence.contents import FINDING_COLUMNS, PayloadFile
 from auditkit.findings import Severity
 from auditkit.formats.base import COMPRESSION_SUFFIXES
 from auditkit.schema import CSV_FIELDS, CSV_RUN_FIELDS, Field
+from auditkit.sources.logged import GUARD
 
 ROWS, OTHER_ROWS = "rows", "auditkit:rows"
 """The rows of a table, which frictionless counts, and of any other file, which it could not."""
 
 _HASH = "sha256:"
-_GUARD = "auditkit:formulaGuard"
-_GUARDED = (
+GUARDED = (
     "Formula guard: in text columns, a ' stands at the start of a cell and behind each , ; tab, line end or "
     "| inside it, wherever a spreadsheet could begin to see a formula, or a ' stood there before. Taking one "
     "' away at each of these places gives the recorded text again."
@@ -65,8 +65,8 @@ def description(
     package: dict[str, Any] = {
         "name": "audit-evidence",
         "title": "Audit runs as evidence",
-        "description": _GUARDED if guard else _UNGUARDED,
-        _GUARD: guard,
+        "description": GUARDED if guard else _UNGUARDED,
+        GUARD: guard,
     }
     if changed is not None:
         package["auditkit:pseudonymised"] = changed
@@ -153,7 +153,7 @@ def _table(
         "encoding": "utf-8-sig" if excel else "utf-8",
         "dialect": dialect,
         ROWS: rows,
-        _GUARD: guard,
+        GUARD: guard,
         "schema": {"fields": list(fields), "missingValues": [""]},
     }
 

@@ -198,7 +198,7 @@ class Examination:
 
 
 def _armored(data: bytes) -> bytes:
-    """A signature as ssh-keygen writes it; others that say the same are refused, so that no byte may change."""
+    """A signature as ssh-keygen writes it; any other spelling is refused, so that no byte may change."""
     if not _ARMOR.fullmatch(data):
         raise ValueError("it is no signature as ssh-keygen writes it")
     return data

@@ -18,7 +18,7 @@ _WHOLE = """\
 WHOLE AND UNCHANGED? Both must say OK for every file, and nothing else:
     sha256sum --strict -c manifest-sha256.txt
     sha256sum --strict -c tagmanifest-sha256.txt
-(macOS: shasum -a 256 --strict -c FILE.) This proves that no file was damaged.
+(macOS: shasum -a 256 -c instead.) This proves that no file was damaged.
 It does not prove that nobody changed a file and the manifests with it.
 """
 

@@ -74,13 +74,14 @@ class Recount:
                     yield Problem("changed", shown(files[suffix]), f"cannot be loaded: {shown(str(error))}")
         if own is None:
             self.whole = False
+            self._rows += max((count for count in rows if count is not None), default=0)
         else:
             self._totals.include(own)
+            self._rows += own.rows
             rows.add(own.rows)
         if len(rows) > 1:
             names = ", ".join(map(shown, files.values()))
             yield Problem("changed", PACKAGE, f"gives another number of rows than there are in {names}")
-        self._rows += max((count for count in rows if count is not None), default=0)
 
 
 class Unreadable(Exception):

@@ -79,6 +79,8 @@ class TagFiles:
             changed=changed,
         )
         manifest = manifest_text({PAYLOAD + file.name: file.sha256 for file in contents.files})
+        for name, data in ((MANIFEST, manifest), (PACKAGE, package)):
+            _check_size(name, data)
         self._publish({DECLARATION: [DECLARED], MANIFEST: [manifest], PACKAGE: [package]})
         return Mark(bytes=len(manifest), sha256=self._hashes[MANIFEST])
 
@@ -129,22 +131,7 @@ class TagFiles:
 
     def _publish(self, files: Mapping[str, list[bytes]], *, seal: bool = False) -> list[Published]:
         """Write and sync some files as a group."""
-        drafts = []
-        for name, chunks in files.items():
-            if not seal and sum(map(len, chunks)) > LARGEST_TAG_FILE:
-                raise InvalidOptionError(
-                    f"{name} would be larger than {LARGEST_TAG_FILE >> 20} MiB: that are too many runs for "
-                    "one bag. Put them into several."
-                )
-            drafts.append(
-                Draft(
-                    folder=self._folder.path,
-                    name=name,
-                    write=partial(_write, chunks),
-                    seal=self._to.seal if seal else None,
-                    mode=self._to.mode,
-                )
-            )
+        drafts = [self._draft(name, chunks, seal) for name, chunks in files.items()]
         written = []
         for draft, outcome in zip(drafts, publish(drafts, if_exists="error"), strict=True):
             if not isinstance(outcome, Published):
@@ -152,6 +139,15 @@ class TagFiles:
             self._hashes[draft.name] = outcome.sha256
             written.append(outcome)
         return written
+
+    def _draft(self, name: str, chunks: list[bytes], seal: bool) -> Draft:
+        return Draft(
+            folder=self._folder.path,
+            name=name,
+            write=partial(_write, chunks),
+            seal=self._to.seal if seal else None,
+            mode=self._to.mode,
+        )
 
 
 def check_key(key: str | os.PathLike[str]) -> None:
@@ -165,6 +161,14 @@ def check_key(key: str | os.PathLike[str]) -> None:
     from auditkit.protect import signatures
 
     signatures.sign(b"", key)
+
+
+def _check_size(name: str, data: bytes) -> None:
+    if len(data) > LARGEST_TAG_FILE:
+        raise InvalidOptionError(
+            f"{name} would be larger than {LARGEST_TAG_FILE >> 20} MiB, and nobody would read it: too many "
+            "runs for one bag. Put them into several."
+        )
 
 
 def _write(chunks: list[bytes], sink: Sink) -> None:

@@ -1,8 +1,10 @@
-"""What the export log beside a file says of how it was written."""
+"""What the export log beside a file, or the bag around it, says of how it was written."""
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,23 +12,30 @@ from auditkit.exportlog.chain import read_chain
 from auditkit.exportlog.logfile import LOG_NAME, regular_file
 from auditkit.exportlog.standing import standing
 
+PACKAGE = "datapackage.json"
+"""The description of a bag, which stands beside its `data/`."""
+GUARD = "auditkit:formulaGuard"
+_LARGEST_PACKAGE = 64 << 20
+
 
 def guarded(path: str) -> bool:
-    """Whether a file was written with the formula guard: yes, unless the log beside it says otherwise."""
-    folder, name = os.path.split(path)
+    """Whether a file was written with the formula guard: yes, unless log or bag say otherwise."""
+    folder, name = os.path.split(os.path.abspath(path))
     if ".csv" not in name.lower():
         return True
-    log = os.path.join(folder, LOG_NAME)
-    try:
-        seen, size = os.stat(log), os.path.getsize(path)
-        unguarded = _unguarded(log, seen.st_ino, seen.st_size, seen.st_mtime_ns)
-    except OSError:
-        return True
-    return unguarded.get(name) != size
+    for told, ask in (
+        (os.path.join(folder, LOG_NAME), _unguarded_by_log),
+        (os.path.join(os.path.dirname(folder), PACKAGE), _unguarded_by_bag),
+    ):
+        with suppress(OSError):
+            seen, size = os.stat(told), os.path.getsize(path)
+            if ask(told, seen.st_ino, seen.st_size, seen.st_mtime_ns).get(name) == size:
+                return False
+    return True
 
 
 @lru_cache(maxsize=16)
-def _unguarded(log: str, *_: int) -> dict[str, int]:
+def _unguarded_by_log(log: str, *_: int) -> dict[str, int]:
     """The files that were written without the guard, with their sizes."""
     with open(regular_file(Path(log)), "rb") as lines:
         present = standing(read_chain(lines).entries).present
@@ -35,3 +44,19 @@ def _unguarded(log: str, *_: int) -> dict[str, int]:
         for path, record in present.items()
         if isinstance(record.get("options"), dict) and record["options"].get("formula_guard") is False
     }
+
+
+@lru_cache(maxsize=16)
+def _unguarded_by_bag(package: str, *_: int) -> dict[str, int]:
+    """The same as a bag describes them: what stands in `data/`."""
+    with open(regular_file(Path(package)), "rb") as file:
+        text = file.read(_LARGEST_PACKAGE)
+    try:
+        resources = json.loads(text)["resources"]
+        return {
+            resource["path"].removeprefix("data/"): resource["bytes"]
+            for resource in resources
+            if resource.get(GUARD) is False
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # it is no bag of ours
+        return {}

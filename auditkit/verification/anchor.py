@@ -31,8 +31,8 @@ def anchor_head(anchor: Any, allowed_signers: Any) -> str:
         path = Path(head)
     except TypeError:
         path = Path()
-    if is_bag(path):
-        return str(bag_info(path)[LOG_HEAD])
+    if is_bag(path) and LOG_HEAD in (info := bag_info(path)):
+        return info[LOG_HEAD]
     if path.is_file():
         return read_checkpoint(path, allowed_signers)
     raise InvalidOptionError(

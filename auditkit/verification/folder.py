@@ -106,7 +106,7 @@ def verify_exports(
     ...     _ = file.write("one line more")
     >>> ak.verify_exports(folder)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    auditkit.errors.VerificationError: 1 problem in ... (1 changed). It is audit-run-run-001-...csv: changed: ...
+    auditkit.errors.VerificationError: 1 problem in ... (1 changed). It is audit-run-...: changed: ...
     """
     folder = Path(output_dir)
     os.stat(folder)
