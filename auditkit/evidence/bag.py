@@ -10,7 +10,6 @@ from pathlib import Path
 from auditkit.errors import Problem, VerificationError
 from auditkit.evidence.bagfolder import opened_bag
 from auditkit.exportlog.remains import BAG_MANIFEST
-from auditkit.sources.logged import PACKAGE
 
 PAYLOAD = "data/"
 MANIFEST = BAG_MANIFEST

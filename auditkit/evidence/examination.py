@@ -21,7 +21,6 @@ from auditkit.evidence.bag import (
     LOG_HEAD,
     MANIFEST,
     OXUM,
-    PACKAGE,
     PAYLOAD,
     SIGNATURE,
     TAGMANIFEST,
@@ -33,6 +32,7 @@ from auditkit.evidence.bagfolder import BagFolder
 from auditkit.evidence.description import Described, read_description
 from auditkit.evidence.onceread import Judged, OnceRead
 from auditkit.evidence.recount import Recount
+from auditkit.sources.logged import PACKAGE
 
 if TYPE_CHECKING:
     from auditkit.protect.signatures import Signer

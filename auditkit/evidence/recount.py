@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from auditkit.errors import Problem, in_words
-from auditkit.evidence.bag import CONTROL_ROWS, FINDINGS, INFO, PACKAGE, shown
+from auditkit.evidence.bag import CONTROL_ROWS, FINDINGS, INFO, shown
 from auditkit.evidence.bagfolder import BagFolder
 from auditkit.evidence.totals import ControlTotals
 from auditkit.formats import recognise
 from auditkit.formats.base import COMPRESSION_SUFFIXES
 from auditkit.formats.stream import InputStream
 from auditkit.run import RunHeader
+from auditkit.sources.logged import PACKAGE
 
 if TYPE_CHECKING:
     import pyarrow as pa

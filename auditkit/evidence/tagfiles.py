@@ -20,7 +20,6 @@ from auditkit.evidence.bag import (
     LOG_HEAD,
     MANIFEST,
     OXUM,
-    PACKAGE,
     PAYLOAD,
     PSEUDONYMISED,
     SIGNATURE,
@@ -36,6 +35,7 @@ from auditkit.folders import Mark, NewFolder
 from auditkit.formats.base import Sink
 from auditkit.naming import export_date
 from auditkit.publish import Draft, Published, publish
+from auditkit.sources.logged import PACKAGE
 
 _CHANGED = f"pseudonymised, not anonymised; {PACKAGE} states what was changed"
 

@@ -113,9 +113,7 @@ class Pseudonymizer:
         digest = hmac.digest(self._key, self._prefix + id.encode(), "sha256")
         return "id-" + digest[:_NAME_BYTES].hex().translate(_LETTERS)
 
-    def learn(
-        self, runs: Iterable[AuditRun], *, on_error: Literal["raise", "skip"] = "raise"
-    ) -> Pseudonyms:
+    def learn(self, runs: Iterable[AuditRun], *, on_error: Literal["raise", "skip"] = "raise") -> Pseudonyms:
         """The pseudonyms of all ids in some runs, each of which is read once; only its ids are kept.
 
         Learn from whole runs, also where a selection of their rows is exported: their notes may name
