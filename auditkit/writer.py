@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import queue
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from auditkit.apart import Apart, Pipe
 from auditkit.formats.base import Compression, FileOfSink
 
 _INLINE_BYTES = 1 << 20
-_QUEUED_CHUNKS = 4
 
 
 class Sealer(Protocol):
@@ -40,8 +38,8 @@ class Writer:
         self._hash = hashlib.sha256()
         self._bytes = 0
         self._taken = 0
-        self._chunks: queue.Queue[Any] = queue.Queue(_QUEUED_CHUNKS)
-        self._thread: threading.Thread | None = None
+        self._pipe = Pipe()
+        self._work: Apart | None = None
         self._error: BaseException | None = None
         self._plain_hash = hashlib.sha256()
         self._sealer = seal(self._put) if seal else None
@@ -52,17 +50,18 @@ class Writer:
         if self._error is not None:
             raise self._error
         self._taken += len(data)
-        if self._thread is None and self._taken <= _INLINE_BYTES:
+        if self._work is None and self._taken <= _INLINE_BYTES:
             self._pack(data)
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="auditkit-writer", daemon=True)
-            self._thread.start()
-        self._chunks.put(data)
+        if self._work is None:
+            self._work = Apart(self._pack_all, "auditkit-writer")
+        self._pipe.put(data)
 
     def stop(self) -> None:
-        """Let the threads end."""
-        self._join()
+        """Let the threads end, whatever they have not written yet."""
+        self._pipe.break_off()
+        if self._work is not None:
+            self._work.wait()
         if self._sealer is not None:
             self._sealer.abort()
 
@@ -73,7 +72,9 @@ class Writer:
 
     def finish(self) -> tuple[int, str]:
         """Size and SHA-256 of what was written, once all of it is."""
-        self._join()
+        self._pipe.end()
+        if self._work is not None:
+            self._work.wait()
         if self._error is not None:
             raise self._error
         if self._compressor is not None:
@@ -82,19 +83,14 @@ class Writer:
             self._sealer.close()
         return self._bytes, self._hash.hexdigest()
 
-    def _join(self) -> None:
-        if self._thread is not None:
-            self._chunks.put(None)
-            self._thread.join()
-            self._thread = None
-
-    def _work(self) -> None:
-        while (data := self._chunks.get()) is not None:
-            if self._error is None:
-                try:
-                    self._pack(data)
-                except BaseException as error:
-                    self._error = error
+    def _pack_all(self) -> None:
+        try:
+            while (data := self._pipe.take()) is not None:
+                self._pack(data)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._pipe.break_off()
 
     def _pack(self, data: Any) -> None:
         if self._compressor is None:

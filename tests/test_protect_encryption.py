@@ -531,7 +531,7 @@ def test_an_interruption_comes_through_and_leaves_no_thread(tmp_path: Path, pair
 
 WAITED_FOR = """\
 import os, signal, threading, time
-from auditkit.protect.apart import Apart
+from auditkit.apart import Apart
 ended = []
 work = Apart(lambda: (time.sleep(1), ended.append(True)), "auditkit-sealer")
 threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from auditkit.errors import DecryptionError, ExportExistsError, InvalidKeyError, InvalidOptionError
 from auditkit.formats.base import Sink
-from auditkit.protect.apart import Apart
+from auditkit.apart import Apart
 from auditkit.protect.encryption import Outlet, age
 from auditkit.protect.keys import read_secret
 from auditkit.publish import Draft, publish

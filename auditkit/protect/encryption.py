@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.errors import InvalidOptionError, MissingExtraError
-from auditkit.protect.apart import Apart, Pipe
+from auditkit.apart import Apart, Pipe
 
 _PIECE_BYTES = 1 << 18
 _SSH_KINDS = ("ssh-ed25519", "ssh-rsa")

@@ -1,8 +1,6 @@
 """Work in a thread of its own, and the pipe that feeds it; both bear being interrupted anywhere.
 
-pyrage takes an interruption inside a reader or writer for an error of the file, or drops it over the last
-bytes. Only the main thread is interrupted, so pyrage runs in another one, and the main thread waits in
-`SimpleQueue`, whose calls are not left half done.
+Only the main thread is interrupted, and it waits in `SimpleQueue`, whose calls are not left half done.
 """
 
 from __future__ import annotations
@@ -10,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Any
 
 _PIECES = 4
 
@@ -53,13 +52,13 @@ class Pipe:
     """Pieces on their way from one thread to another, a few at a time."""
 
     def __init__(self) -> None:
-        self._pieces: SimpleQueue[bytearray | None] = SimpleQueue()
+        self._pieces: SimpleQueue[Any] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
         self._broken = False
         for _ in range(_PIECES):
             self._room.put(None)
 
-    def put(self, piece: bytearray) -> None:
+    def put(self, piece: Any) -> None:
         """Send a piece once there is room; into a broken pipe, nothing."""
         self._room.get()
         if self._broken:
@@ -71,7 +70,7 @@ class Pipe:
         """Say that no more pieces come."""
         self._pieces.put(None)
 
-    def take(self) -> bytearray | None:
+    def take(self) -> Any:
         """The next piece, None at the end.
 
         Raises
