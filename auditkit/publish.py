@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from auditkit.errors import ExportExistsError, InvalidOptionError
 from auditkit.formats.base import Compression, Sink
-from auditkit.locking import try_lock
+from auditkit.locking import lock, try_lock
 from auditkit.naming import version_name
 from auditkit.writer import Seal, Writer
 
@@ -162,7 +162,7 @@ def _staged(draft: Draft) -> Iterator[Staged]:
             tidying.callback(tidy, os.unlink, temporary)  # before it is made: Ctrl-C may come right then
             descriptor = os.open(temporary, _NEW, OWNER_ONLY)
             tidying.callback(tidy, os.close, descriptor)
-            try_lock(descriptor)  # as long as we live, nobody takes it for a leftover
+            lock(descriptor)  # as long as we live, nobody takes it for a leftover
             writer = Writer(descriptor, draft.compression, draft.seal)
             if draft.mode != OWNER_ONLY:
                 os.fchmod(descriptor, draft.mode)  # whatever the umask
@@ -281,9 +281,10 @@ def _holds_same_bytes(path: Path, staged: Staged) -> bool:
 
 def make_folder(folder: Path, mode: int) -> None:
     """Make a folder with all that is missing above it, each synced into the one above."""
+    if folder.is_dir():
+        return
     missing = [place for place in (folder, *folder.parents) if not place.is_dir()]
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750 if mode != OWNER_ONLY else 0o700)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750 if mode != OWNER_ONLY else 0o700)
     for place in missing:
         sync_folder(place.parent)
 
@@ -308,6 +309,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync(descriptor: int | None) -> None:
+    """Sync an opened folder, where it could be opened."""
     if descriptor is not None:
         os.fsync(descriptor)
 

@@ -115,6 +115,7 @@ def test_a_receipt_and_its_head_are_anchors_however_old(folder: Path) -> None:
     ak.export_audit_run("run-005", "csv", source=SAMPLES, output_dir=folder)
     assert ak.verify_exports(folder, old).anchored
     assert ak.verify_exports(folder, anchor=old.log_head).anchored
+    assert ak.verify_exports(folder, anchor=str(old.log_head).upper()).anchored
 
 
 @pytest.mark.parametrize("anchor", ["", "abc", "0" * 63, "G" * 64, 7, "no/such/bag", b"x", ["a"]])
@@ -258,6 +259,82 @@ def test_a_live_export_is_never_declared_dead(folder: Path, monkeypatch: pytest.
     ]
 
 
+def test_a_live_export_that_takes_a_later_version_is_not_declared_dead(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from auditkit.exportlog import reading
+
+    monkeypatch.setattr(reading, "_PATIENCE_SECONDS", 0.1)
+    told = lines(folder)
+    rewrite(folder, rechained([*map(json.loads, told), {**json.loads(told[0]), "open": 1}]))
+    third = folder / "audit-run-run-001-2024-01-15-3.csv"
+    third.write_bytes(b"as far as it is")
+    with (folder / LOG).open("rb+") as held:
+        assert try_lock(held.fileno())
+        assert ak.verify_exports(folder).live == (CSV,)
+        (folder / "audit-run-other-2024-01-15.csv").write_bytes(b"nobody announced it")
+        assert found(folder) == [("unexpected", "audit-run-other-2024-01-15.csv")]
+
+
+def test_a_temporary_file_that_is_locked_a_moment_after_it_was_made_is_not_half_done(folder: Path) -> None:
+    """Between making and locking it, an exporter may be looked at."""
+    import threading
+
+    path = folder / ".auditkit-0123456789abcdef.tmp"
+    with path.open("wb") as file:
+        timer = threading.Timer(0.02, try_lock, (file.fileno(),))
+        timer.start()
+        assert found(folder) == []
+        timer.join()
+
+
+@pytest.mark.parametrize("name", [".auditkit-0123456789abcdef.tmp", "more.csv"])
+def test_a_pipe_that_nobody_fills_is_not_waited_for(folder: Path, name: str) -> None:
+    os.mkfifo(folder / name)
+    assert found(folder) == [("half-done" if name.startswith(".") else "unexpected", name)]
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, f"{LOG}/x", "loop/x", "../nowhere/x"])
+def test_an_entry_that_leads_nowhere_is_one_problem_among_the_others(folder: Path, path: str) -> None:
+    records = [json.loads(line) for line in lines(folder)]
+    rewrite(folder, rechained([*records, {**records[1], "begin": 99, "path": path}]))
+    (folder / "loop").symlink_to("loop")
+    (folder / CSV).write_bytes(b"x")
+    assert sorted(found(folder)) == sorted([("changed", CSV), ("missing", path), ("unexpected", "loop")])
+
+
+def test_a_file_that_cannot_be_looked_at_is_one_problem_among_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lstat = os.lstat
+
+    def refused(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith(GZ):
+            raise PermissionError(13, "Permission denied", path)
+        return lstat(path, **options)
+
+    monkeypatch.setattr(os, "lstat", refused)
+    assert found(folder) == [("changed", GZ)]
+
+
+@pytest.mark.parametrize("linked", ["folder", "log"])
+def test_folders_that_are_reached_through_links_are_the_same_folders(tmp_path: Path, linked: str) -> None:
+    (tmp_path / "deep" / "logs").mkdir(parents=True)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "folder").symlink_to("real")
+    (tmp_path / "log").symlink_to("deep/logs")
+    out = tmp_path / ("folder" if linked == "folder" else "real")
+    log = tmp_path / ("log" if linked == "log" else "deep/logs") / "all.jsonl"
+    receipt = ak.export_audit_run("run-001", "csv", source=SAMPLES, output_dir=out, log=log)
+    for place in (out, tmp_path / "real"):
+        assert ak.verify_exports(place, log=log).files == 1
+    os.utime(receipt, (0, 0))
+    data = receipt.path.read_bytes()
+    assert ak.cleanup_old_exports(out, log=log) == [receipt.path]
+    receipt.path.write_bytes(data)
+    assert found(out, log=log) == [("half-done", CSV)]
+
+
 def test_a_temporary_file_that_is_being_written_is_not_half_done(folder: Path) -> None:
     name = ".auditkit-0123456789abcdef.tmp"
     with (folder / name).open("wb") as file:
@@ -329,6 +406,15 @@ def test_a_bag_that_was_made_anew_is_not_that_of_the_log(folder: Path, tmp_path:
     shutil.rmtree(bag.path)
     shutil.move(other.path, bag.path)
     assert {kind for kind, _ in found(folder)} == {"changed"}
+
+
+def test_a_bag_that_is_not_what_it_was_is_no_anchor(folder: Path, tmp_path: Path) -> None:
+    bag = ak.export_evidence(["run-001"], tmp_path / "case-17", source=SAMPLES)
+    info = bag.path / "bag-info.txt"
+    own = next(line for line in info.read_text().splitlines() if line.startswith("Log-Head: "))
+    info.write_text(info.read_text().replace(own, f"Log-Head: {head(folder)}"))
+    with pytest.raises(VerificationError, match=r"bag-info\.txt"):
+        ak.verify_exports(folder, bag.path)
 
 
 def test_a_bag_that_was_made_under_no_log_is_no_anchor(folder: Path, tmp_path: Path) -> None:

@@ -12,17 +12,15 @@ START = "0" * 64
 """The `prev` of the first line."""
 
 _BEGIN, _SETTLED = "begin", ("commit", "failed", "recovered")
-_TYPES = {
-    "event": str,
-    "seq": int,
-    "prev": str,
-    "digest": str,
-    "open": int,
-    "begin": int,
-    "path": str,
-    "sha256": str,
-    "bytes": int,
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("seq", "open", "begin", "bytes"), (int,)),
+    **dict.fromkeys(("event", "prev", "digest", "path", "sha256", "plain_sha256"), (str,)),
+    **dict.fromkeys(("time", "actor", "version", "format", "source", "rows", "error"), (str,)),
+    "seconds": (float, int),
+    "reused": (bool,),
+    "run_ids": (list,),
 }
+_WHOLE_NUMBERS = range(1 << 63)
 _ALWAYS = frozenset({"event", "seq", "prev", "digest"})
 _NEEDED = {event: _ALWAYS | {"path", "sha256", "bytes"} for event in ("begin", "commit")}
 
@@ -85,19 +83,31 @@ def read_line(line: bytes) -> dict[str, Any]:
         In words, if it is not as it was written.
     """
     try:
-        record = json.loads(line)
+        record = _STRICT.decode(line.decode("ascii"))
+        as_written = _canonical(record) + b"\n"
     except (ValueError, RecursionError):
         raise ValueError("is no JSON") from None
-    if not isinstance(record, dict) or any(
-        type(record.get(name, _TYPES[name]())) is not _TYPES[name] for name in _TYPES
-    ):
+    if not isinstance(record, dict) or not all(_is_typed(name, value) for name, value in record.items()):
         raise ValueError("is no entry of a log")
     if not _NEEDED.get(record.get("event", ""), _ALWAYS) <= record.keys():
         raise ValueError("is no entry of a log")
     bound = {name: value for name, value in record.items() if name != "digest"}
-    if record.get("digest") != _digest(bound) or _canonical(record) + b"\n" != line:
+    if record["digest"] != _digest(bound) or as_written != line:
         raise ValueError("is not as it was written: its digest does not match")
     return record
+
+
+def _is_typed(name: str, value: object) -> bool:
+    if name not in _TYPES:
+        return True
+    return type(value) in _TYPES[name] and (type(value) is not int or value in _WHOLE_NUMBERS)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number in JSON")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_number)
 
 
 def read_chain(lines: Iterable[bytes]) -> Chain:

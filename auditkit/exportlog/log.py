@@ -111,7 +111,7 @@ class ExportLog:
 
     def _settle(self, log: OpenLog) -> None:
         """Say of every export that died what became of it, and of half a line that it was set aside."""
-        begun = log.chain().unsettled() if log.open_exports else []
+        begun = log.unsettled()
         fates = [fate for one in begun if (fate := self._fate(one)) is not None]
         log.undecided = len(begun) - len(fates)
         records = [self.entry("recovered", log.torn)] if log.torn else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from auditkit.exportlog.chain import START, Chain, line_hash, read_chain, read_line, sealed
+from auditkit.exportlog.chain import START, Chain, Entry, line_hash, read_chain, read_line, sealed
 from auditkit.locking import lock
-from auditkit.publish import named_errors, tidy
+from auditkit.publish import named_errors, sync_folder, tidy
 
 LOG_NAME = "export-log.jsonl"
 TORN_SUFFIX = ".torn"
@@ -68,7 +69,7 @@ def _locked(path: Path, mode: int) -> int:
         except BaseException:
             tidy(os.close, descriptor)
             raise
-        os.close(descriptor)  # moved away while we waited for the lock
+        tidy(os.close, descriptor)  # moved away while we waited for the lock
 
 
 class OpenLog:
@@ -88,8 +89,8 @@ class OpenLog:
             record = _understood(last)
             self._seq: int = record["seq"] if record else self._count_lines()
         self.head = line_hash(last) if last else START
-        self.open_exports: int = record.get("open", 0) if record else bool(last)
-        """How many exports have begun and are not settled; while we hold the lock they are dead."""
+        self.open_exports: int = record.get("open", 0) if record else self._seq
+        """How many exports at most have begun and are not settled; with the lock in hand they are dead."""
         self.undecided = 0
         """How many of them it cannot be told what became of now: they stay open."""
 
@@ -123,6 +124,24 @@ class OpenLog:
             lines.seek(0)
             return read_chain(lines)
 
+    def unsettled(self) -> list[Entry]:
+        """The lines that began an export which died; the last lines are read, and all only if need be."""
+        wanted = _TAIL_BYTES
+        with named_errors(self._path):
+            while True:
+                lines, whole = self._end(wanted)
+                found = read_chain(lines).unsettled() if self.open_exports else []
+                if whole or len(found) >= self.open_exports:
+                    return found
+                wanted *= 4
+
+    def _end(self, wanted: int) -> tuple[list[bytes], bool]:
+        """The last lines, in about so many bytes, and whether they are all there are."""
+        size = os.fstat(self._descriptor).st_size
+        start = max(0, size - wanted)
+        lines = io.BytesIO(_read_from(self._descriptor, start, size - start)).readlines()
+        return lines[bool(start) :], start == 0
+
     def _write(self, data: bytes) -> None:
         with named_errors(self._path):
             size = os.fstat(self._descriptor).st_size
@@ -143,6 +162,7 @@ class OpenLog:
         try:
             write_all(aside, torn + b"\n")
             os.fsync(aside)
+            sync_folder(self._path.parent)
         finally:
             tidy(os.close, aside)
         os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - len(torn))

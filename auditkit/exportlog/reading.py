@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditkit.errors import Problem, VerificationError
 from auditkit.exportlog.chain import Chain, read_chain
@@ -106,6 +106,14 @@ def read_export_log(place: str | os.PathLike[str] = "exports") -> pd.DataFrame:
             problems,
         )
     records = [{**entry.record, "hash": entry.hash} for entry in chain.entries]
-    columns = {name: pd.Series([record.get(name) for record in records], dtype=object) for name in _COLUMNS}
-    columns["time"] = pd.to_datetime(columns["time"], utc=True, format="ISO8601").dt.as_unit("us")
+    columns = {
+        name: pd.Series([_shown(record.get(name)) for record in records], dtype=object) for name in _COLUMNS
+    }
+    times = pd.to_datetime(columns["time"], utc=True, format="ISO8601", errors="coerce")
+    columns["time"] = times.dt.as_unit("us")
     return pd.DataFrame(columns).astype(_COLUMNS)
+
+
+def _shown(value: Any) -> Any:
+    """A value as a frame can hold it: names of files need not be Unicode, and say so as `\\udcff`."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

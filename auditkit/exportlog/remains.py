@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -12,6 +13,7 @@ from typing import Any
 from auditkit.naming import version_of
 
 BAG_MANIFEST = "manifest-sha256.txt"
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def whole_file(planned: Path, record: Mapping[str, Any]) -> Path | None:
@@ -32,8 +34,12 @@ def find_whole_file(planned: Path, record: Mapping[str, Any]) -> Path | None:
     """
     try:
         names = sorted(os.listdir(planned.parent))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # a zero byte can be in no path
+    except ValueError:  # a zero byte can be in no path
         return None
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return None
+        raise
     for name in names:
         if name == planned.name or version_of(name) == planned.name:
             path = planned.with_name(name)
@@ -48,8 +54,10 @@ def _has_hash(path: Path, size: int, sha256: str, *, bag: bool) -> bool:
     try:
         found = os.lstat(file)
         return stat.S_ISREG(found.st_mode) and found.st_size == size and file_sha256(file) == sha256
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return False
+        raise
 
 
 def file_sha256(path: Path) -> str:

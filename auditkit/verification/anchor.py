@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.errors import InvalidOptionError
-from auditkit.evidence.bag import LOG_HEAD, bag_info
-from auditkit.evidence.check import is_bag
+from auditkit.evidence.check import is_bag, verify_bag
 from auditkit.evidence.checkpoint import read_checkpoint
 
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -22,17 +21,19 @@ def anchor_head(anchor: Any, allowed_signers: Any) -> str:
     InvalidOptionError
         If it is none of these.
     VerificationError
-        If a checkpoint is not signed as it should be.
+        If a bag is not as it was made, or a checkpoint not signed as it should be.
     """
     head = getattr(anchor, "log_head", anchor)
-    if isinstance(head, str) and SHA256.fullmatch(head):
-        return head
+    if isinstance(head, str) and SHA256.fullmatch(head.lower()):
+        return head.lower()
     try:
         path = Path(head)
     except TypeError:
         path = Path()
-    if is_bag(path) and LOG_HEAD in (info := bag_info(path)):
-        return info[LOG_HEAD]
+    if is_bag(path):
+        head = str(verify_bag(path, allowed_signers).log_head).lower()
+        if SHA256.fullmatch(head):
+            return head
     if path.is_file():
         return read_checkpoint(path, allowed_signers)
     raise InvalidOptionError(

@@ -9,25 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.errors import Problem
-from auditkit.exportlog.remains import file_sha256
+from auditkit.exportlog.remains import NOT_THERE, file_sha256
 
 
 def compared(path: str, place: Path, record: Mapping[str, Any]) -> Problem | None:
-    """A file against the entry that made it, or against any size (None: whichever) and SHA-256."""
+    """A file against the entry that made it: its SHA-256, and its size where the entry tells it."""
     try:
         found = os.lstat(place)
-    except FileNotFoundError:
-        return Problem("missing", path, f"was exported on {record.get('time', 'some day')}")
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return Problem("missing", path, f"was exported on {record.get('time', 'some day')}")
+        return Problem("changed", path, f"cannot be looked at: {error.strerror}")
     if not stat.S_ISREG(found.st_mode):
-        return Problem("changed", path, "is no regular file any more")
-    if found.st_size != record.get("bytes", found.st_size):
-        return Problem("changed", path, f"has {found.st_size:,} bytes instead of {record['bytes']:,}")
-    own = sha256_of(place)
-    if own is None:
-        return Problem("changed", path, "cannot be read")
-    if own != record.get("sha256"):
-        return Problem("changed", path, f"has the SHA-256 {own[:16]}…, not {str(record.get('sha256'))[:16]}…")
-    return None
+        detail = "is no regular file any more"
+    elif found.st_size != record.get("bytes", found.st_size):
+        detail = f"has {found.st_size:,} bytes instead of {record['bytes']:,}"
+    elif (own := sha256_of(place)) is None:
+        detail = "cannot be read"
+    elif own != record["sha256"]:
+        detail = f"has the SHA-256 {own[:16]}…, not {record['sha256'][:16]}…"
+    else:
+        return None
+    return Problem("changed", path, detail)
 
 
 def sha256_of(path: Path) -> str | None:

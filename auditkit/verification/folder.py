@@ -23,7 +23,7 @@ class VerificationReport:
     path : Path
         The folder.
     files : int
-        How many files stand there as their export left them, those in bags included.
+        How many files and bags stand there as their export left them.
     log_head : str
         The head of the log: keep it elsewhere, and it is an anchor for the next verification.
     log_entries : int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,18 @@ from typing import Any
 from auditkit.errors import Problem
 from auditkit.evidence.check import check_bag, is_bag
 from auditkit.evidence.checkpoint import CHECKPOINT_NAME
-from auditkit.exportlog.chain import Chain
-from auditkit.exportlog.logfile import LOG_NAME, TORN_SUFFIX
+from auditkit.exportlog.chain import Chain, read_chain
+from auditkit.exportlog.log import ExportLog
+from auditkit.exportlog.logfile import LOG_NAME, TORN_SUFFIX, regular_file
 from auditkit.exportlog.remains import whole_file
 from auditkit.exportlog.standing import Standing, standing
 from auditkit.locking import try_lock
+from auditkit.naming import version_of
 from auditkit.publish import is_temporary
 from auditkit.verification.comparison import compared, sha256_of
 
+_MOMENT_SECONDS = 0.05
+_LOOKING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _OWN = (LOG_NAME, LOG_NAME + TORN_SUFFIX, CHECKPOINT_NAME, CHECKPOINT_NAME + ".sig")
 
 
@@ -27,6 +32,7 @@ class Review:
     def __init__(self, folder: Path, log: Path, chain: Chain, quiet: bool, allowed_signers: Any):
         self._folder = folder
         self._log = log
+        self._located = ExportLog(path=log).located
         self._chain = chain
         self._says: Standing = standing(chain.entries)
         self._pending = [entry.record for entry in chain.unsettled()]
@@ -52,7 +58,7 @@ class Review:
         for path, record in sorted(self._says.present.items()):
             try:
                 place = self._place(path)
-                self._judged.add(os.path.abspath(place))
+                self._judged.add(path)
                 yield from self._of_file(path, place, record)
             except ValueError:  # a zero byte, or a lone surrogate
                 yield Problem("log", self._log.name, f"names a file that cannot be: {path!r}")
@@ -63,7 +69,7 @@ class Review:
                 "half-done", record["path"], f"was begun on {record.get('time')} and never ended, {said}"
             )
             if found:
-                self._judged.add(os.path.abspath(found))
+                self._judged.add(self._located(found))
 
     def _of_file(self, path: str, place: Path, record: Mapping[str, Any]) -> Iterator[Problem]:
         if record.get("format") == "bag" and place.is_dir() and not place.is_symlink():
@@ -79,38 +85,60 @@ class Review:
 
     def of_leftovers(self) -> Iterator[Problem]:
         """What stands in the folder and is not in the log."""
-        live = {os.path.abspath(self._place(path)) for path in self.live}
-        for name in sorted(os.listdir(self._folder)):
+        names = sorted(os.listdir(self._folder))
+        coming = self._coming()
+        for name in names:
             place = self._folder / name
+            path = self._located(place)
             if is_temporary(name):
                 if _abandoned(place):
                     yield Problem("half-done", name, "is what an export that died was writing")
-            elif not self._accounted(name, place) and os.path.abspath(place) not in live:
-                yield self._unexpected(name, place)
+            elif not self._accounted(path, place) and coming.isdisjoint((path, self._first(name))):
+                yield self._unexpected(path, place)
 
-    def _accounted(self, name: str, place: Path) -> bool:
-        if name.startswith(".") or name in _OWN or os.path.abspath(place) in self._judged:
+    def _coming(self) -> set[str]:
+        """What is being exported right now, or was while we looked: of that nobody can be surprised."""
+        if self._quiet:
+            return set()
+        with open(regular_file(self._log), "rb") as lines:
+            now = read_chain(lines)
+        return {*standing(now.entries).present, *(entry.record["path"] for entry in now.unsettled())}
+
+    def _first(self, name: str) -> str:
+        """The path that a version was to have at first."""
+        return self._located(self._folder / (version_of(name) or name))
+
+    def _accounted(self, path: str, place: Path) -> bool:
+        if place.name.startswith(".") or place.name in _OWN or path in self._judged:
             return True
         if place.is_dir() and not place.is_symlink():
             return not is_bag(place)
         return bool(self._says.plain) and sha256_of(place) in self._says.plain
 
-    def _unexpected(self, name: str, place: Path) -> Problem:
-        gone = self._says.removed.get(name)
+    def _unexpected(self, path: str, place: Path) -> Problem:
+        gone = self._says.removed.get(path)
         if gone and sha256_of(place) == gone.get("sha256"):
-            return Problem("half-done", name, "is logged as removed, and still there")
-        return Problem("unexpected", name, "is not in the log")
+            return Problem("half-done", place.name, "is logged as removed, and still there")
+        return Problem("unexpected", place.name, "is not in the log")
 
     def _place(self, path: str) -> Path:
         return self._log.parent / path
 
 
 def _abandoned(path: Path) -> bool:
+    """Whether nobody is writing a temporary file; one that was made this moment may not be locked yet."""
+    if not _unlocked(path):
+        return False
+    time.sleep(_MOMENT_SECONDS)
+    return _unlocked(path)
+
+
+def _unlocked(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(path, _LOOKING)
     except OSError:
         return os.path.lexists(path)
     try:
-        return try_lock(descriptor) and os.path.lexists(path)
+        return try_lock(descriptor, shared=True) and os.path.lexists(path)
     finally:
         os.close(descriptor)
