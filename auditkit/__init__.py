@@ -17,6 +17,7 @@ _HOMES = {
     "auditkit.export": ("export_audit_run", "export_multiple_runs", "export_results"),
     "auditkit.exportlog": ("ExportLog", "read_export_log"),
     "auditkit.filters": ("Filter",),
+    "auditkit.holds": ("hold_export",),
     "auditkit.load": (
         "list_available_runs",
         "load_failures",
@@ -31,7 +32,7 @@ _HOMES = {
     "auditkit.receipts": ("BatchFailure", "BatchResult", "ExportReceipt"),
     "auditkit.run": ("AuditRun",),
     "auditkit.search": ("find_results",),
-    "auditkit.shelf": ("ExportStats", "cleanup_old_exports", "get_export_stats", "hold_export"),
+    "auditkit.shelf": ("ExportStats", "cleanup_old_exports", "get_export_stats"),
     "auditkit.sources": ("Source", "open_source"),
     "auditkit.verification": ("FileReport", "VerificationReport", "verify_exports", "verify_file"),
 }
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from auditkit.exportlog import ExportLog as ExportLog
     from auditkit.exportlog import read_export_log as read_export_log
     from auditkit.filters import Filter as Filter
+    from auditkit.holds import hold_export as hold_export
     from auditkit.load import list_available_runs as list_available_runs
     from auditkit.load import load_failures as load_failures
     from auditkit.load import load_results as load_results
@@ -68,7 +70,6 @@ if TYPE_CHECKING:
     from auditkit.shelf import ExportStats as ExportStats
     from auditkit.shelf import cleanup_old_exports as cleanup_old_exports
     from auditkit.shelf import get_export_stats as get_export_stats
-    from auditkit.shelf import hold_export as hold_export
     from auditkit.sources import Source as Source
     from auditkit.sources import open_source as open_source
     from auditkit.verification import FileReport as FileReport

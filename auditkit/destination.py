@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditkit.errors import InvalidOptionError
+from auditkit.beside import checksum_line, checksum_of, checksum_path
+from auditkit.disk import OWNER_AND_GROUP, OWNER_ONLY
+from auditkit.errors import AuditkitError, ExportExistsError, InvalidOptionError, VerificationError
 from auditkit.exportlog import ExportLog
 from auditkit.exportlog.logfile import LOG_NAME
 from auditkit.filters import Filter
 from auditkit.formats.base import Sink
-from auditkit.publish import OWNER_AND_GROUP, OWNER_ONLY, Draft, IfExists, Published, PublishLog, publish
+from auditkit.holds import held_by, whole_lines
+from auditkit.publish import Draft, IfExists, Published, PublishLog, publish
 from auditkit.receipts import ExportReceipt
 from auditkit.run import AuditRun
 
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
 
 EncryptTo = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 SEALED_SUFFIX = ".age"
-CHECKSUM_SUFFIX = ".sha256"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,24 +87,62 @@ class Destination:
         done: dict[str, Any] = {"encrypt_to": list(self.recipients)} if self.recipients else {}
         return done if self.pseudonymizer is None else done | {"pseudonymizer": self.pseudonymizer.changed}
 
+    def refusal(self, name: str) -> AuditkitError | None:
+        """Why a file of that name is not to be replaced: it is held, or the log cannot tell; else None."""
+        if self.if_exists != "replace" or not isinstance(self.log, ExportLog):
+            return None
+        path = self.folder / name
+        for place in (path, checksum_path(path)):
+            if not os.path.lexists(place):
+                continue
+            if isinstance(self._held, VerificationError):
+                return self._held
+            if self.log.located(place) in self._held:
+                why = "It is held, and was not replaced (release it first, or leave out if_exists='replace')"
+                return ExportExistsError(errno.EEXIST, why, str(place))
+        return None
+
+    @cached_property
+    def _held(self) -> Collection[str] | VerificationError:
+        """What the log holds, read once: a batch would read it again and again, ever longer."""
+        if not isinstance(self.log, ExportLog):
+            return ()
+        try:
+            return held_by(self.log.path, whole_lines(self.log.path), "the file was not replaced")
+        except VerificationError as error:
+            return error
+
     def with_checksums(self, outcomes: Sequence[Any]) -> list[Any]:
-        """The outcomes, once each file among them has its `.sha256` beside it, if that is wanted."""
-        if not self.checksum:
-            return list(outcomes)
-        receipts = [outcome for outcome in outcomes if isinstance(outcome, ExportReceipt)]
-        drafts = [self._checksum_draft(receipt) for receipt in receipts]
-        written = iter(publish(drafts, if_exists="replace", log=self.log))
-        return [_followed(one, next(written)) if isinstance(one, ExportReceipt) else one for one in outcomes]
+        """The outcomes, once the files among them have their `.sha256` beside them.
+
+        A file has one if that is wanted, or if it took the place of another one that had.
+        """
+        result, drafts = list(outcomes), {}
+        for index, outcome in enumerate(outcomes):
+            if not isinstance(outcome, ExportReceipt) or not self._wants_checksum(outcome):
+                continue
+            if os.path.lexists(checksum_path(outcome.path)) and checksum_of(outcome.path) is None:
+                result[index] = _no_checksum(outcome.path)
+            else:
+                drafts[index] = self._checksum_draft(outcome)
+        published = publish(list(drafts.values()), if_exists="replace", log=self.log)
+        for index, written in zip(drafts, published, strict=True):
+            result[index] = _followed(result[index], written)
+        return result
+
+    def _wants_checksum(self, receipt: ExportReceipt) -> bool:
+        replaced = self.if_exists == "replace" and not receipt.reused
+        return self.checksum or (replaced and checksum_of(receipt.path) is not None)
 
     def _checksum_draft(self, receipt: ExportReceipt) -> Draft:
-        line = f"{receipt.sha256}  {receipt.path.name}\n".encode("ascii")
+        line = checksum_line(receipt.sha256, receipt.path.name)
 
         def write(sink: Sink) -> None:
             sink.write(line)
 
         return Draft(
             folder=self.folder,
-            name=receipt.path.name + CHECKSUM_SUFFIX,
+            name=checksum_path(receipt.path).name,
             write=write,
             mode=self.mode,
             about=lambda: {"format": "sha256"},
@@ -176,3 +217,11 @@ def _warn_if_loose(folder: Path) -> None:
 
 def _followed(receipt: ExportReceipt, checksum: Published | Exception) -> ExportReceipt | Exception:
     return checksum if isinstance(checksum, Exception) else replace(receipt, log_head=checksum.log_head)
+
+
+def _no_checksum(path: Path) -> ExportExistsError:
+    return ExportExistsError(
+        errno.EEXIST,
+        f"It is no checksum of {path.name}, which was exported, and was left alone (move it away)",
+        str(checksum_path(path)),
+    )

@@ -10,28 +10,17 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from auditkit.disk import OWNER_ONLY, named_errors, opened_folder, sync, sync_folder, tidy
 from auditkit.errors import AuditkitError, ExportExistsError
-from auditkit.locking import try_lock
-from auditkit.publish import (
-    OWNER_ONLY,
-    Draft,
-    Published,
-    PublishLog,
-    Staged,
-    is_temporary,
-    make_folder,
-    named_errors,
-    opened_folder,
-    sync,
-    sync_folder,
-    temporary_name,
-)
+from auditkit.leftovers import is_temporary, sweep, temporary_name
+from auditkit.locking import lock
+from auditkit.publish import Draft, Published, PublishLog, Staged
 
-_ALONE, _WITH_GROUP = 0o700, 0o750
-_STALE_SECONDS = 3600
+_ALONE, _WITH_GROUP, _WHATEVER = 0o700, 0o750, 0o777  # the last as the umask has it
 _FOLDER = sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC"))
 
 
@@ -152,28 +141,46 @@ def new_folder(place: Path, mode: int) -> Iterator[NewFolder]:
     """
     started = time.perf_counter()
     refuse_existing(place)
-    parent_is_new = not place.parent.exists()
-    make_folder(place.parent, mode)
-    _sweep(place.parent)
-    path = place.parent / temporary_name()
-    folder = NewFolder(place=place, path=path, mode=mode, started=started)
-    try:
-        _make(path, mode)
-        with opened_folder(path) as descriptor:
-            opened = replace(folder, descriptor=descriptor)
-            with contextlib.suppress(OSError):  # no file system locks everything
-                try_lock(opened.number)  # as long as we live, nobody takes it for a leftover
-            yield opened
-    except OSError as error:
-        seen = folder.seen(error)
-        if seen is error:
-            raise
-        raise seen from error
-    finally:
-        shutil.rmtree(path, ignore_errors=True)  # never follows a link
-        if parent_is_new:
-            with contextlib.suppress(OSError):  # something stands in it
-                place.parent.rmdir()
+    with _parents(place.parent, mode):
+        sweep(place.parent, stat.S_ISDIR, partial(shutil.rmtree, ignore_errors=True))
+        path = place.parent / temporary_name()
+        folder = NewFolder(place=place, path=path, mode=mode, started=started)
+        try:
+            _make(path, mode)
+            with opened_folder(path) as descriptor:
+                opened = replace(folder, descriptor=descriptor)
+                with contextlib.suppress(OSError):  # no file system locks everything
+                    lock(opened.number)  # as long as we live, nobody takes it for a leftover
+                yield opened
+        except OSError as error:
+            seen = folder.seen(error)
+            if seen is error:
+                raise
+            raise seen from error
+        finally:
+            shutil.rmtree(path, ignore_errors=True)  # never follows a link
+
+
+@contextlib.contextmanager
+def _parents(folder: Path, mode: int) -> Iterator[None]:
+    """Let a folder be there, with all above it; what this made is gone afterwards if nothing stands in it."""
+    with contextlib.ExitStack() as tidying:
+        missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+        for path in reversed(missing):
+            try:
+                path.mkdir(_WHATEVER if path != folder else _ALONE if mode == OWNER_ONLY else _WITH_GROUP)
+                tidying.callback(_remove_made, path, os.lstat(path))
+            except FileExistsError:  # somebody was quicker
+                if not path.is_dir():
+                    raise
+            sync_folder(path.parent)
+        yield
+
+
+def _remove_made(path: Path, made: os.stat_result) -> None:
+    """Remove an empty folder, if it is still the one that was made."""
+    if _stands_at(path, made):
+        tidy(os.rmdir, path)
 
 
 def refuse_existing(place: Path) -> None:
@@ -230,28 +237,6 @@ def _stands_at(place: Path, wanted: os.stat_result) -> bool:
     with contextlib.suppress(OSError):
         return os.path.samestat(os.lstat(place), wanted)
     return False
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what killed exports left: temporary folders of ours, unlocked, older than an hour."""
-    with contextlib.suppress(OSError), os.scandir(parent) as entries:
-        for entry in entries:
-            if is_temporary(entry.name):
-                with contextlib.suppress(OSError):
-                    _sweep_one(Path(entry.path))
-
-
-def _sweep_one(path: Path) -> None:
-    found = os.lstat(path)
-    ours = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-    if not stat.S_ISDIR(found.st_mode) or not ours or time.time() - found.st_mtime < _STALE_SECONDS:
-        return
-    descriptor = os.open(path, os.O_RDONLY | _FOLDER)
-    try:
-        if try_lock(descriptor):
-            shutil.rmtree(path, ignore_errors=True)
-    finally:
-        os.close(descriptor)
 
 
 def _nothing(_: Any) -> None:

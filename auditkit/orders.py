@@ -73,7 +73,12 @@ class Order:
                 chosen = None if run.positions is None else _ROWS_CHOSEN
                 facts[index] = partial(self._facts, [written], [tally], partial(_as_is, chosen))
                 write = partial(self._write_run, written, tally)
-                drafts[index] = self._draft(name(written.id, self._suffix), write, facts[index])
+                draft = self._draft(name(written.id, self._suffix), write, facts[index])
+                refusal = self._to.refusal(draft.name)
+                if refusal is None:
+                    drafts[index] = draft
+                else:
+                    outcomes[index] = refusal
                 self._warn_of_absent(run)
         started = time.perf_counter()
         published = publish(list(drafts.values()), if_exists=self._to.if_exists, log=self._to.log)
@@ -104,6 +109,9 @@ class Order:
         facts = partial(self._facts, chosen, tallies, partial(self._how_chosen, filter, tallies))
         write = partial(self._write_selection, chosen)
         file_name = selection_file_name(self._to.disguised_text(name), self._suffix)
+        refusal = self._to.refusal(file_name)
+        if refusal is not None:
+            raise refusal
         (outcome,) = publish(
             [self._draft(file_name, write, facts)], if_exists=self._to.if_exists, log=self._to.log
         )

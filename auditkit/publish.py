@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,18 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from auditkit.disk import OWNER_ONLY, make_folder, named_errors, opened_folder, sync, tidy
 from auditkit.errors import ExportExistsError, InvalidOptionError
 from auditkit.formats.base import Compression, Sink
-from auditkit.locking import lock, try_lock
+from auditkit.leftovers import claim_name, sweep, temporary_name
+from auditkit.locking import lock
 from auditkit.naming import version_name
 from auditkit.writer import Seal, Writer
 
 IfExists = Literal["version", "error", "replace"]
 POLICIES = ("version", "error", "replace")
 
-OWNER_ONLY, OWNER_AND_GROUP = 0o600, 0o640
-_PREFIX, _SUFFIX = ".auditkit-", ".tmp"
-_STALE_SECONDS = 3600
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 
@@ -119,7 +117,7 @@ def publish(
     outcomes: list[Published | Exception | Staged] = []
     with contextlib.ExitStack() as cleaning:
         for folder in {draft.folder for draft in drafts}:
-            _sweep(folder)
+            sweep(folder, stat.S_ISREG, os.unlink)
         for draft in drafts:
             outcomes.append(_attempt(cleaning.enter_context, _staged(draft)))
         staged = [outcome for outcome in outcomes if isinstance(outcome, Staged)]
@@ -183,12 +181,6 @@ def _staged(draft: Draft) -> Iterator[Staged]:
         )
 
 
-def tidy(action: Callable[..., object], *arguments: Any) -> None:
-    """Clear away; what was published is synced by then, and no failure may cost its receipt."""
-    with contextlib.suppress(OSError):
-        action(*arguments)
-
-
 def _place(staged: Staged, if_exists: IfExists) -> Published:
     """Give a staged file its name, or the next one that is free or holds the same bytes."""
     version = 1
@@ -211,16 +203,6 @@ def _place(staged: Staged, if_exists: IfExists) -> Published:
                 version += 1
                 continue
         return _published(staged, path)
-
-
-def temporary_name() -> str:
-    """A name that nobody has, and that says that it is not to stay."""
-    return f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a name is one of those."""
-    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
 def _published(staged: Staged, path: Path, *, reused: bool = False) -> Published:
@@ -258,7 +240,7 @@ def _link(temporary: Path, path: Path) -> None:
 
 def _claim_and_rename(temporary: Path, path: Path) -> None:
     """Without hard links: whoever creates the lock file may rename, if the name is still free."""
-    claim = path.with_name(f"{_PREFIX}{path.name}{_SUFFIX}")
+    claim = path.with_name(claim_name(path.name))
     with contextlib.ExitStack() as tidying:
         descriptor = os.open(claim, _NEW, OWNER_ONLY)
         tidying.callback(tidy, os.unlink, claim)
@@ -277,75 +259,3 @@ def _holds_same_bytes(path: Path, staged: Staged) -> bool:
             return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
     except (FileNotFoundError, PermissionError):  # what cannot be read is not known to be the same
         return False
-
-
-def make_folder(folder: Path, mode: int) -> None:
-    """Make a folder with all that is missing above it, each synced into the one above."""
-    if folder.is_dir():
-        return
-    missing = [place for place in (folder, *folder.parents) if not place.is_dir()]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750 if mode != OWNER_ONLY else 0o700)
-    for place in missing:
-        sync_folder(place.parent)
-
-
-@contextlib.contextmanager
-def opened_folder(folder: Path) -> Iterator[int | None]:
-    """A folder to be synced; it is opened before anything is to be seen in it, for that may fail."""
-    if os.name == "nt":  # a folder cannot be opened there
-        yield None
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        tidy(os.close, descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Let the names in a folder outlast a power cut."""
-    with opened_folder(folder) as descriptor, named_errors(folder):
-        sync(descriptor)
-
-
-def sync(descriptor: int | None) -> None:
-    """Sync an opened folder, where it could be opened."""
-    if descriptor is not None:
-        os.fsync(descriptor)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed exports left: temporary files of ours, unlocked, older than an hour."""
-    with contextlib.suppress(OSError):
-        with os.scandir(folder) as entries:
-            leftovers = [Path(entry.path) for entry in entries if is_temporary(entry.name)]
-        for path in leftovers:
-            with contextlib.suppress(OSError):
-                _sweep_one(path)
-
-
-def _sweep_one(path: Path) -> None:
-    found = os.lstat(path)
-    ours = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-    if not stat.S_ISREG(found.st_mode) or not ours or time.time() - found.st_mtime < _STALE_SECONDS:
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if try_lock(descriptor):
-            os.unlink(path)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def named_errors(path: Path) -> Iterator[None]:
-    """Let an OS error about our temporary file, or about no named file, name the file that was to be."""
-    try:
-        yield
-    except FileExistsError:
-        raise
-    except OSError as error:
-        named = Path(os.fsdecode(error.filename)) if error.filename is not None else None
-        if error.errno is None or (named is not None and not named.name.startswith(_PREFIX)):
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error

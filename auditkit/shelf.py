@@ -1,4 +1,4 @@
-"""The exports folder: what stands in it, what is held, and what may go."""
+"""The exports folder: what stands in it, and what may go."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from auditkit import errors
-from auditkit.destination import CHECKSUM_SUFFIX
+from auditkit.beside import CHECKSUM_SUFFIX
 from auditkit.errors import InvalidOptionError
 from auditkit.exportlog.chain import Chain
 from auditkit.exportlog.log import ExportLog
-from auditkit.exportlog.reading import held_still, log_path
+from auditkit.exportlog.reading import log_path
 from auditkit.exportlog.standing import standing
+from auditkit.holds import held_by, whole_lines
 from auditkit.naming import export_format
 
 _RECENT = 5
@@ -103,9 +104,8 @@ def cleanup_old_exports(
     """Remove exports whose last change is more than some days ago, with their `.sha256` files.
 
     Touches regular files that auditkit named, never follows a link, never enters a subfolder, and keeps
-    what is held (`hold_export`), or named in a damaged line of the log, which may be its hold. What it
-    removes is in the export log before it is gone. It works in the folder that it opened, whatever else
-    takes that name meanwhile.
+    what is held (`hold_export`). What it removes is in the export log before it is gone. It works in the
+    folder that it opened, whatever else takes that name meanwhile.
 
     Parameters
     ----------
@@ -127,6 +127,8 @@ def cleanup_old_exports(
     ------
     InvalidOptionError
         If `days_old` is not a number of days.
+    VerificationError
+        If the log is damaged: what it holds cannot be told, and nothing is removed.
     OSError
         If a file cannot be removed.
 
@@ -146,8 +148,10 @@ def cleanup_old_exports(
         return []
     try:
         old = sorted(name for name, status in _exports(descriptor) if status.st_mtime < cutoff)
+        if not old:
+            return []
         cleaning = _Cleaning(folder, descriptor, ExportLog(path=log_path(folder if log is None else log)))
-        return [folder / name for name in (cleaning.told(old) if dry_run or not old else cleaning.done(old))]
+        return [folder / name for name in (cleaning.told(old) if dry_run else cleaning.done(old))]
     finally:
         os.close(descriptor)
 
@@ -162,11 +166,7 @@ class _Cleaning:
 
     def told(self, names: Sequence[str]) -> list[str]:
         """What of some exports would go."""
-        try:
-            with held_still(self._log.path) as (chain, _):
-                return self._free(names, chain)
-        except FileNotFoundError:
-            return self._free(names, Chain())
+        return self._free(names, whole_lines(self._log.path))
 
     def done(self, names: Sequence[str]) -> list[str]:
         """What of some exports is gone; it stands in the log before it is."""
@@ -187,10 +187,11 @@ class _Cleaning:
         return gone
 
     def _free(self, names: Sequence[str], chain: Chain) -> list[str]:
-        held = standing(chain.entries).held
-        free = [name for name in names if self._path(name) not in held and not _named(name, chain.unread)]
+        held = held_by(self._log.path, chain, "nothing was removed")
+        free = [name for name in names if self._path(name) not in held]
         beside = {name + CHECKSUM_SUFFIX for name in free}
-        return sorted([*free, *(name for name in os.listdir(self._descriptor) if name in beside)])
+        there = [name for name, _ in _regular_files(self._descriptor, beside.__contains__)]
+        return sorted([*free, *(name for name in there if self._path(name) not in held)])
 
     def _path(self, name: str) -> str:
         return self._log.located(self._folder / name)
@@ -217,51 +218,6 @@ class _Cleaning:
         return True
 
 
-def _named(name: str, lines: Sequence[bytes]) -> bool:
-    return any(name.encode() in line for line in lines)
-
-
-def hold_export(
-    path: str | os.PathLike[str],
-    *,
-    release: bool = False,
-    reason: str | None = None,
-    log: str | os.PathLike[str] | None = None,
-) -> str:
-    """Keep an export from being cleaned up, or let it go again; the head of the log, which says so.
-
-    Parameters
-    ----------
-    path : path or receipt
-        An export that is there.
-    release : bool
-        End the hold.
-    reason : str, optional
-        For the log: a case number, for example.
-    log : path, optional
-        The export log, where it does not stand in the folder of the file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-
-    Examples
-    --------
-    >>> import auditkit as ak
-    >>> receipt = ak.export_audit_run("run-001", "csv", source="sample_data/runs", output_dir=folder)
-    >>> head = ak.hold_export(receipt, reason="case 17")
-    >>> ak.cleanup_old_exports(folder, days_old=0)
-    []
-    """
-    place = Path(path)
-    os.lstat(place)
-    export_log = ExportLog(path=log_path(place.parent if log is None else log))
-    facts = {"path": export_log.located(place)} | ({} if reason is None else {"reason": reason})
-    with export_log.opened() as opened:
-        return opened.append([export_log.entry("released" if release else "held", facts)])
-
-
 def size_in_words(size_bytes: int) -> str:
     """A size in units of 1,024 with two decimals: `12.34 KB`."""
     size = size_bytes / 1024
@@ -274,15 +230,17 @@ def size_in_words(size_bytes: int) -> str:
 
 def _exports(folder: int | Path) -> list[tuple[str, os.stat_result]]:
     """The exports of a folder, which may be one that is open."""
+    return _regular_files(folder, lambda name: export_format(name) is not None)
+
+
+def _regular_files(folder: int | Path, wanted: Callable[[str], bool]) -> list[tuple[str, os.stat_result]]:
     at: dict[str, Any] = {"dir_fd": folder} if isinstance(folder, int) else {}
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
     found = []
-    for name in names:
-        if export_format(name) is None:
-            continue
+    for name in filter(wanted, names):
         try:
             status = os.lstat(name if at else Path(folder, name), **at)  # type: ignore[arg-type]
         except FileNotFoundError:  # removed by somebody else in the meantime

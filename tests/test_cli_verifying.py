@@ -102,6 +102,54 @@ def test_one_file_is_verified_against_the_log_a_hash_or_its_checksum(place: Path
     assert "nowhere" in missing.stderr
 
 
+def test_a_path_that_is_not_there_is_a_file_where_anything_says_so(place: Path) -> None:
+    bag = ak.export_evidence("run-001", place / "exports" / "case-17", "csv", source=SAMPLES)
+    shutil.rmtree(bag.path)
+    (place / "exports" / CSV).unlink()
+    gone, known, bagged, folder, elsewhere, anchored = calls(
+        place,
+        f"verify gone.csv --sha256 {'0' * 64}",
+        f"verify exports/{CSV}",
+        "verify exports/case-17",
+        f"verify nowhere --sha256 {'0' * 64}",
+        f"verify exports/{CSV} --log exports/{LOG}",
+        f"verify nowhere --anchor {'0' * 64}",
+    )
+    for call in (gone, known, bagged, folder, elsewhere, anchored):
+        assert (call.returncode, call.stdout) == (FAILED, "")
+    assert gone.stderr == "Error: No such file or directory: gone.csv\n"
+    assert known.stderr == elsewhere.stderr
+    assert f"Error: {CSV}: missing: was exported on 20" in known.stderr
+    assert "Error: case-17: missing: was exported on 20" in bagged.stderr
+    assert folder.stderr == anchored.stderr == "Error: No such file or directory: nowhere\n"
+
+
+def test_a_file_of_allowed_signers_is_read_whether_or_not_it_is_needed(place: Path) -> None:
+    ak.export_evidence("run-001", place / "case-17", "csv", source=SAMPLES)
+    (place / "nonsense").write_text("nobody\n")
+    for call in calls(place, *(f"verify {path} --allowed-signers nofile" for path in ("exports", "case-17"))):
+        assert call.returncode == FAILED
+        assert call.stderr == "Error: No such file or directory: nofile\n"
+    for call in calls(
+        place, *(f"verify {path} --allowed-signers nonsense" for path in ("exports", "case-17"))
+    ):
+        assert call.returncode == FAILED
+        assert "Line 1 of nonsense" in call.stderr
+    (sound,) = calls(place, "verify exports --allowed-signers signers")
+    assert sound.returncode == DONE
+
+
+def test_a_copy_is_verified_against_the_log_that_is_named(place: Path) -> None:
+    shutil.copy(place / "exports" / CSV, place / "mailed.csv")
+    known, unknown = calls(
+        place, f"verify mailed.csv --log exports/{LOG}", f"verify signers --log exports/{LOG}"
+    )
+    assert known.returncode == DONE
+    assert known.stdout.startswith(f"mailed.csv is unchanged, says the export log, as {CSV}: ")
+    assert unknown.returncode == FAILED
+    assert "Error: signers: unexpected: is in no entry of the log" in unknown.stderr
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -161,6 +209,48 @@ def test_what_is_held_is_not_cleaned(place: Path) -> None:
     assert json.loads(as_json.stdout)["held"] is True
     assert (missing.returncode, released.stdout) == (FAILED, f"exports/{CSV} is released\n")
     assert cleaned.stdout == f"removed exports/{CSV}\nremoved exports/{CSV}.sha256\n"
+
+
+def test_what_is_held_in_a_log_elsewhere_is_not_cleaned(place: Path) -> None:
+    (made,) = calls(place, "export run-001 --format csv --output-dir e --log all.jsonl")
+    assert made.returncode == DONE
+    os.utime(place / "e" / CSV, (0, 0))
+    second, held, kept, notes, released, cleaned = calls(
+        place,
+        f"hold e/{CSV}",
+        f"hold e/{CSV} --log all.jsonl",
+        "clean --output-dir e --log all.jsonl --yes",
+        "hold signers --log all.jsonl",
+        f"hold e/{CSV} --release --log all.jsonl",
+        "clean --output-dir e --log all.jsonl --yes",
+    )
+    assert (second.returncode, second.stdout) == (FAILED, "")
+    assert "e/export-log.jsonl" in second.stderr
+    assert "--log" in second.stderr
+    assert (held.returncode, kept.stdout) == (DONE, "Nothing in e is older than 30 days.\n")
+    assert (notes.returncode, notes.stdout) == (WRONG_USAGE, "")
+    assert "cannot be held" in notes.stderr
+    assert released.returncode == DONE
+    assert cleaned.stdout == f"removed e/{CSV}\n"
+    assert os.listdir(place / "e") == []
+
+
+def test_what_was_held_before_one_failed_is_told(place: Path) -> None:
+    plain, as_json = calls(
+        place, f"hold exports/{CSV} exports/nowhere.csv", f"hold exports/{CSV} exports/nowhere.csv --json"
+    )
+    assert plain.returncode == as_json.returncode == FAILED
+    assert plain.stdout == f"exports/{CSV} is held: `auditkit clean` keeps it\n"
+    assert "nowhere.csv" in plain.stderr
+
+
+def test_a_checkpoint_overwrites_no_other_file(place: Path) -> None:
+    before = (place / "signers").read_bytes()
+    (refused,) = calls(place, "checkpoint exports --sign key --output signers")
+    assert (refused.returncode, refused.stdout) == (FAILED, "")
+    assert "left alone" in refused.stderr
+    assert (place / "signers").read_bytes() == before
+    assert not (place / "signers.sig").exists()
 
 
 def test_an_export_is_encrypted_and_decrypted_again(place: Path) -> None:

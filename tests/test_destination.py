@@ -118,7 +118,7 @@ def test_a_selection_has_its_checksum_too(out: Path) -> None:
 def test_a_checksum_that_cannot_be_written_fails_the_export_in_words(out: Path) -> None:
     out.mkdir()
     (out / f"{CSV}.sha256").mkdir()
-    with pytest.raises(IsADirectoryError, match="sha256"):
+    with pytest.raises(errors.ExportExistsError, match="sha256"):
         export(out, checksum=True)
     with pytest.raises(errors.BatchError, match="sha256"):
         ak.export_multiple_runs(["run-001"], "csv", source=SAMPLES, output_dir=out, checksum=True)
@@ -128,8 +128,141 @@ def test_a_checksum_of_a_selection_that_cannot_be_written_fails_it(out: Path) ->
     results = ak.load_results("run-001", source=SAMPLES)[:3]
     out.mkdir()
     (out / "audit-results-three-2024-01-15.csv.sha256").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(errors.ExportExistsError):
         ak.export_results(results, "csv", name="three", source=SAMPLES, output_dir=out, checksum=True)
+
+
+FOREIGN = {
+    "notes": "remember to pay\n",
+    "of another file": f"{'0' * 64}  other.csv\n",
+    "of several": f"{'0' * 64}  {CSV}\n{'0' * 64}  other.csv\n",
+    "bare": "0" * 64,
+    "empty": "",
+    "huge": f"{'0' * 64}  {CSV}\n" + "x" * (1 << 20),
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
+def test_a_file_that_is_no_checksum_of_this_file_is_never_overwritten(out: Path, text: str) -> None:
+    out.mkdir()
+    beside = saved(out / f"{CSV}.sha256", text)
+    with pytest.raises(errors.ExportExistsError, match="no checksum") as caught:
+        export(out, checksum=True)
+    assert caught.value.filename == str(beside)
+    assert beside.read_text() == text
+    replaced = export(out, include_metadata=False, if_exists="replace")
+    assert replaced.path.name == CSV
+    assert beside.read_text() == text
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "fifo", "device"])
+def test_what_is_no_regular_file_is_no_checksum_and_nothing_waits_for_it(
+    tmp_path: Path, out: Path, kind: str
+) -> None:
+    out.mkdir()
+    beside = out / f"{CSV}.sha256"
+    elsewhere = saved(tmp_path / "elsewhere", f"{'0' * 64}  {CSV}\n")
+    if kind == "fifo":
+        os.mkfifo(beside)
+    else:
+        beside.symlink_to({"link": elsewhere, "device": "/dev/zero"}.get(kind, "nowhere"))
+    with pytest.raises(errors.ExportExistsError, match="no checksum"):
+        export(out, checksum=True)
+    assert elsewhere.read_text().startswith("000")
+    assert os.path.lexists(beside)
+    assert not beside.is_file() or beside.is_symlink()
+
+
+def test_a_checksum_that_sha256sum_wrote_is_replaced(out: Path) -> None:
+    receipt = export(out, include_metadata=False)
+    told = subprocess.run(
+        [require("sha256sum"), "--binary", CSV], cwd=out, capture_output=True, text=True, check=True
+    )
+    beside = saved(out / f"{CSV}.sha256", told.stdout)
+    assert f" *{CSV}" in told.stdout
+    replaced = export(out, if_exists="replace", checksum=True)
+    assert replaced.sha256 != receipt.sha256
+    assert beside.read_text() == f"{replaced.sha256}  {CSV}\n"
+
+
+def test_a_checksum_is_never_left_behind_by_the_replacement_of_its_file(out: Path) -> None:
+    export(out, checksum=True)
+    replaced = export(out, include_metadata=False, if_exists="replace")
+    check = ["sha256sum", "--check", "--strict", f"{CSV}.sha256"]
+    assert subprocess.run(check, cwd=out, capture_output=True, check=False).returncode == 0
+    assert ak.verify_exports(out, replaced).files == 2
+    assert replaced.log_head == ak.verify_exports(out).log_head
+    kept = (out / LOG).read_bytes()
+    assert export(out, include_metadata=False, if_exists="replace").reused
+    assert len((out / LOG).read_bytes().splitlines()) == len(kept.splitlines()) + 2  # no second checksum
+
+
+# --- holds ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_is_not_replaced_until_it_is_released(out: Path) -> None:
+    receipt = export(out)
+    ak.hold_export(receipt)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    change: dict[str, Any] = {"include_metadata": False, "if_exists": "replace"}
+    with pytest.raises(errors.ExportExistsError, match=r"is held.*release it first") as caught:
+        export(out, **change)
+    assert caught.value.filename == str(receipt.path)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert export(out, include_metadata=False).path.name != CSV  # a version of its own is no replacement
+    assert export(out, "json", if_exists="replace").path.exists()
+    ak.hold_export(receipt, release=True)
+    assert export(out, **change).path == receipt.path
+
+
+def test_a_hold_on_a_checksum_keeps_its_file_from_being_replaced(out: Path) -> None:
+    export(out, checksum=True)
+    ak.hold_export(out / f"{CSV}.sha256")
+    with pytest.raises(errors.ExportExistsError, match="is held"):
+        export(out, include_metadata=False, if_exists="replace")
+
+
+def test_of_a_batch_only_what_is_held_is_not_replaced(out: Path) -> None:
+    to: dict[str, Any] = {"source": SAMPLES, "output_dir": out}
+    first, second = ak.export_multiple_runs(["run-001", "run-003"], "csv", **to).receipts
+    ak.hold_export(first)
+    held, free = first.path.read_bytes(), second.path.read_bytes()
+    batch = ak.export_multiple_runs(
+        ["run-001", "run-003"], "csv", **to, if_exists="replace", include_metadata=False, on_error="collect"
+    )
+    assert [failure.run_id for failure in batch.failures] == ["run-001"]
+    assert "is held" in str(batch.failures[0].error)
+    assert first.path.read_bytes() == held
+    assert second.path.read_bytes() != free
+
+
+def test_a_selection_that_is_held_is_not_replaced_wherever_the_log_stands(tmp_path: Path, out: Path) -> None:
+    log = tmp_path / "all.jsonl"
+    results = ak.load_results("run-001", source=SAMPLES)
+    to: dict[str, Any] = {"source": SAMPLES, "output_dir": out, "log": log, "name": "some"}
+    receipt = ak.export_results(results[:3], "csv", **to)
+    ak.hold_export(receipt, log=log)
+    with pytest.raises(errors.ExportExistsError, match="is held"):
+        ak.export_results(results[:2], "csv", **to, if_exists="replace")
+    assert hashlib.sha256(receipt.path.read_bytes()).hexdigest() == receipt.sha256
+
+
+def test_nothing_is_replaced_while_a_damaged_log_may_hold_it(out: Path) -> None:
+    receipt = export(out)
+    ak.hold_export(receipt)
+    export(out, "json")
+    lines = (out / LOG).read_bytes().splitlines(keepends=True)
+    saved(out / LOG, b"".join(lines[:2] + lines[3:]))
+    with pytest.raises(errors.VerificationError, match=r"is damaged.*not replaced"):
+        export(out, include_metadata=False, if_exists="replace")
+    assert hashlib.sha256(receipt.path.read_bytes()).hexdigest() == receipt.sha256
+    export(out, "jsonl", if_exists="replace")  # there is nothing to be replaced
+
+
+def test_a_log_of_somebody_else_holds_nothing(out: Path) -> None:
+    export(out, log=Heard())
+    replaced = export(out, log=Heard(), include_metadata=False, if_exists="replace")
+    assert replaced.path.name == CSV
 
 
 # --- the log --------------------------------------------------------------------------------------------

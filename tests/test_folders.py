@@ -21,7 +21,8 @@ from children import environment
 from auditkit.errors import ExportExistsError
 from auditkit.exportlog import ExportLog, read_export_log
 from auditkit.folders import Mark, NewFolder, move, new_folder
-from auditkit.publish import NoLog, temporary_name
+from auditkit.leftovers import temporary_name
+from auditkit.publish import NoLog
 
 ALONE, WITH_GROUP = 0o600, 0o640
 MARK = Mark(bytes=3, sha256="0" * 64)

@@ -13,7 +13,7 @@ import pytest
 from children import DAY
 
 import auditkit as ak
-from auditkit.errors import InvalidOptionError
+from auditkit.errors import InvalidOptionError, VerificationError
 from auditkit.shelf import size_in_words
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
@@ -327,6 +327,77 @@ def test_what_is_not_there_cannot_be_held(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_without_a_log_nothing_can_be_held_and_none_is_made(tmp_path: Path) -> None:
+    log = tmp_path / "all.jsonl"
+    receipt = ak.export_audit_run("run-001", "csv", source=SAMPLES, output_dir=tmp_path / "e", log=log)
+    for release in (False, True):
+        with pytest.raises(FileNotFoundError, match="no export log") as caught:
+            ak.hold_export(receipt, release=release)
+        assert caught.value.filename == str(tmp_path / "e" / "export-log.jsonl")
+    with pytest.raises(FileNotFoundError, match="no export log"):
+        ak.hold_export(receipt, log=tmp_path / "other.jsonl")
+    assert os.listdir(tmp_path / "e") == [receipt.path.name]
+    assert sorted(os.listdir(tmp_path)) == ["all.jsonl", "e"]
+
+
+@pytest.mark.parametrize("what", ["notes", "link", "folder", "removed", "took its place", "in a bag"])
+def test_only_what_the_log_says_stands_there_can_be_held(
+    aged: ak.ExportReceipt, tmp_path: Path, what: str
+) -> None:
+    folder = aged.path.parent
+    place = folder / "audit-run-other-2024-01-15.csv"
+    if what == "notes":
+        place = put(folder, "notes.txt")
+    elif what == "link":
+        place.symlink_to(aged.path.name)
+    elif what == "folder":
+        place.mkdir()
+    elif what == "removed":
+        ak.cleanup_old_exports(folder)
+        place = put(folder, aged.path.name)
+    elif what == "took its place":
+        place = aged.path
+        place.rename(tmp_path / "moved")
+        place.symlink_to(tmp_path / "moved")
+    else:
+        bag = ak.export_evidence("run-001", folder / "case-17", "csv", source=SAMPLES)
+        place = bag.path / "data" / bag.files[0]
+        with pytest.raises(InvalidOptionError, match="cannot be held"):
+            ak.hold_export(place, log=folder)
+        assert ak.hold_export(bag.path) == ak.verify_exports(folder).log_head  # the bag as a whole can be
+    told = (folder / "export-log.jsonl").read_bytes()
+    with pytest.raises((InvalidOptionError, FileNotFoundError), match=r"cannot be held|no export log"):
+        ak.hold_export(place)
+    assert (folder / "export-log.jsonl").read_bytes() == told
+
+
+def test_a_hold_on_a_checksum_keeps_it_and_one_on_its_file_keeps_both(aged: ak.ExportReceipt) -> None:
+    folder, beside = aged.path.parent, Path(f"{aged.path}.sha256")
+    ak.hold_export(aged)
+    assert ak.cleanup_old_exports(folder) == []
+    ak.hold_export(beside)
+    ak.hold_export(aged, release=True)
+    assert ak.cleanup_old_exports(folder, dry_run=True) == ak.cleanup_old_exports(folder) == [aged.path]
+    assert beside.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
+def test_a_checksum_that_is_no_file_is_neither_removed_nor_logged(
+    aged: ak.ExportReceipt, tmp_path: Path, kind: str
+) -> None:
+    folder, beside = aged.path.parent, Path(f"{aged.path}.sha256")
+    beside.unlink()
+    if kind == "link":
+        beside.symlink_to(put(tmp_path, "precious"))
+    elif kind == "folder":
+        beside.mkdir()
+    else:
+        os.mkfifo(beside)
+    assert ak.cleanup_old_exports(folder, dry_run=True) == ak.cleanup_old_exports(folder) == [aged.path]
+    assert os.path.lexists(beside)
+    assert events(folder)[-1] == ("removed", aged.path.name)
+
+
 def test_a_hold_in_a_log_that_stands_elsewhere_is_heeded(tmp_path: Path) -> None:
     log = tmp_path / "all.jsonl"
     receipt = ak.export_audit_run("run-001", "csv", source=SAMPLES, output_dir=tmp_path / "e", log=log)
@@ -336,13 +407,47 @@ def test_a_hold_in_a_log_that_stands_elsewhere_is_heeded(tmp_path: Path) -> None
     assert ak.cleanup_old_exports(tmp_path / "e") == [receipt.path]  # a log that nobody named holds nothing
 
 
-def test_a_damaged_line_may_be_a_hold_and_keeps_what_it_names(aged: ak.ExportReceipt) -> None:
-    folder = aged.path.parent
+@pytest.mark.parametrize("damage", ["altered", "deleted", "swapped", "the name altered"])
+def test_a_log_that_is_damaged_may_hold_anything_and_nothing_is_removed(
+    aged: ak.ExportReceipt, damage: str
+) -> None:
+    folder, log = aged.path.parent, aged.path.parent / "export-log.jsonl"
     ak.hold_export(aged)
-    log = folder / "export-log.jsonl"
-    log.write_bytes(log.read_bytes().replace(b'"held"', b'"hold"'))
-    assert ak.cleanup_old_exports(folder) == []
+    ak.export_audit_run("run-003", "csv", source=SAMPLES, output_dir=folder)
+    lines = log.read_bytes().splitlines(keepends=True)
+    assert b'"held"' in lines[4]
+    if damage == "altered":
+        lines[4] = lines[4].replace(b'"held"', b'"hold"')
+    elif damage == "the name altered":
+        lines[4] = lines[4].replace(b"run-001", b"run-007")
+    elif damage == "swapped":
+        lines[4], lines[5] = lines[5], lines[4]
+    else:
+        del lines[4]
+    log.write_bytes(b"".join(lines))
+    for dry_run in (True, False):
+        with pytest.raises(VerificationError, match=r"is damaged: line .*nothing was removed") as caught:
+            ak.cleanup_old_exports(folder, dry_run=dry_run)
+        assert {problem.kind for problem in caught.value.problems} == {"log"}
+        assert str(log) in str(caught.value)
     assert aged.path.exists()
+    assert log.read_bytes() == b"".join(lines)
+    assert ak.cleanup_old_exports(folder, days_old=50) == []  # where nothing is old, nothing is asked
+
+
+@pytest.mark.parametrize("text", [b"", b"x", b"x\n", b"{}\n", b"\xff\n\n"])
+def test_a_file_of_its_name_that_is_no_log_holds_nothing(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "export-log.jsonl").write_bytes(text)
+    old = put(tmp_path, OURS[0], days=31)
+    assert ak.cleanup_old_exports(tmp_path, dry_run=True) == [old]
+    assert ak.cleanup_old_exports(tmp_path) == [old]
+
+
+def test_half_a_line_that_a_power_cut_left_is_no_damage(aged: ak.ExportReceipt) -> None:
+    with (aged.path.parent / "export-log.jsonl").open("ab") as log:
+        log.write(b'{"actor":"an')
+    told = ak.cleanup_old_exports(aged.path.parent, dry_run=True)
+    assert ak.cleanup_old_exports(aged.path.parent) == told != []
 
 
 def test_a_file_that_cannot_be_removed_is_said_to_be_still_there(

@@ -16,7 +16,7 @@ from records import LOG
 from tools import require
 
 import auditkit as ak
-from auditkit.errors import InvalidOptionError, VerificationError
+from auditkit.errors import ExportExistsError, InvalidOptionError, VerificationError
 from auditkit.locking import try_lock
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
@@ -613,9 +613,12 @@ def test_one_file_is_checked_against_the_hash_given(folder: Path, tmp_path: Path
     flip(random.Random(1), mailed)
     with pytest.raises(VerificationError, match="changed"):
         ak.verify_file(mailed, sha256)
-    for wrong in ("", "abc", "g" * 64, sha256 + "0"):
+    wrongs: tuple[Any, ...] = ("", "abc", "g" * 64, sha256 + "0", 5, b"0" * 64, sha256 + "\n")
+    for wrong in wrongs:
         with pytest.raises(InvalidOptionError, match="no SHA-256"):
             ak.verify_file(mailed, wrong)
+    with pytest.raises(FileNotFoundError):
+        ak.verify_file(tmp_path / "gone.csv", sha256)
 
 
 def test_one_file_is_checked_against_the_log_beside_it(folder: Path) -> None:
@@ -668,6 +671,108 @@ def test_a_file_that_its_log_does_not_know_is_neither_right_nor_wrong(folder: Pa
         ak.verify_file(folder / "alone.csv")
 
 
+def test_no_file_is_no_file_in_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(InvalidOptionError, match="names no file"):
+        ak.verify_file("")
+    for place in (".", folder, "..", "/"):
+        with pytest.raises(IsADirectoryError, match="verify_exports"):
+            ak.verify_file(place)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "device", "huge", "folder"])
+def test_a_checksum_that_is_no_small_file_is_none_and_nothing_waits_for_it(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "alone.csv").write_bytes(b"x")
+    beside = tmp_path / "alone.csv.sha256"
+    line = f"{hashlib.sha256(b'x').hexdigest()}  alone.csv\n"
+    if kind == "fifo":
+        os.mkfifo(beside)
+    elif kind == "link":
+        (tmp_path / "elsewhere").write_text(line)
+        beside.symlink_to("elsewhere")
+    elif kind == "device":
+        beside.symlink_to("/dev/zero")
+    elif kind == "folder":
+        beside.mkdir()
+    else:
+        beside.write_text(line)
+        os.truncate(beside, 1 << 40)
+    with pytest.raises(InvalidOptionError, match="Nothing says"):
+        ak.verify_file(tmp_path / "alone.csv")
+
+
+def test_a_checksum_whose_file_is_gone_misses_it(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / f"{CSV}.sha256", tmp_path / f"{CSV}.sha256")
+    with pytest.raises(VerificationError) as caught:
+        ak.verify_file(tmp_path / CSV)
+    (problem,) = caught.value.problems
+    assert (problem.kind, problem.path) == ("missing", CSV)
+    assert problem.detail == f"is not there, and {CSV}.sha256 names it"
+
+
+def test_a_copy_is_known_by_its_content_to_the_log_that_is_named(folder: Path, tmp_path: Path) -> None:
+    mailed = Path(shutil.copy(folder / GZ, tmp_path / "mailed.gz"))
+    for log in (folder, folder / LOG):
+        assert ak.verify_file(mailed, log=log).against == f"the export log, as {GZ}"
+    second = Path(shutil.copy(folder / CSV, folder / "copy.csv"))
+    assert ak.verify_file(second).against == f"the export log, as {CSV}"
+    flip(random.Random(1), mailed)
+    with pytest.raises(VerificationError, match=r"unexpected: is in no entry of the log") as caught:
+        ak.verify_file(mailed, log=folder)
+    assert [(problem.kind, problem.path) for problem in caught.value.problems] == [
+        ("unexpected", "mailed.gz")
+    ]
+    with pytest.raises(FileNotFoundError):
+        ak.verify_file(tmp_path / "gone.gz", log=folder)
+    with pytest.raises(FileNotFoundError, match=r"none\.jsonl"):
+        ak.verify_file(mailed, log=tmp_path / "none.jsonl")
+
+
+def test_a_copy_of_what_is_gone_or_was_replaced_is_known_with_its_time(folder: Path, tmp_path: Path) -> None:
+    mailed = Path(shutil.copy(folder / CSV, tmp_path / "mailed.csv"))
+    (folder / SECOND).unlink()
+    ak.hold_export(folder / CSV, release=True)
+    ak.export_audit_run(
+        "run-001", "csv", source=SAMPLES, output_dir=folder, include_metadata=False, if_exists="replace"
+    )
+    made = [json.loads(line) for line in lines(folder)]
+    last = [record["time"] for record in made if record.get("path") == CSV and "seconds" in record][-2]
+    told = f"the export log, as {CSV} of {last}, replaced or removed since"
+    assert ak.verify_file(mailed, log=folder).against == told
+    with pytest.raises(
+        VerificationError, match="changed"
+    ):  # under its own name it has to be what is there now
+        ak.verify_file(shutil.copy(mailed, folder / CSV))
+
+
+def test_a_decrypted_copy_is_known_by_its_content(folder: Path, tmp_path: Path) -> None:
+    key = ak.make_key(tmp_path / "identity", "encrypt")
+    sealed = ak.export_audit_run(
+        "run-004", "csv", source=SAMPLES, output_dir=folder, encrypt_to=key.public_text
+    )
+    beside = ak.decrypt_export(sealed, key.secret)
+    elsewhere = ak.decrypt_export(sealed, key.secret, tmp_path / "plain.csv")
+    told = f"the export log, as the content of {sealed.path.name}"
+    assert ak.verify_file(beside).against == ak.verify_file(elsewhere, log=folder).against == told
+    mailed = shutil.copy(sealed, tmp_path / "mailed.age")
+    assert ak.verify_file(mailed, log=folder).against == f"the export log, as {sealed.path.name}"
+    flip(random.Random(1), elsewhere)
+    with pytest.raises(VerificationError, match="in no entry"):
+        ak.verify_file(elsewhere, log=folder)
+
+
+def test_only_what_was_seen_is_known_by_its_content(folder: Path, tmp_path: Path) -> None:
+    """A `begin` and a `failed` say what was to be, and not that it ever was."""
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"x")
+    facts = {"path": "x.csv", "bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+    records = [json.loads(line) for line in lines(folder)]
+    begun = {**records[0], **facts}
+    rewrite(folder, rechained([*records, begun, {**begun, "event": "failed", "begin": len(records) + 1}]))
+    with pytest.raises(VerificationError, match="in no entry"):
+        ak.verify_file(path, log=folder)
+
+
 # --- checkpoints ----------------------------------------------------------------------------------------
 
 
@@ -708,7 +813,7 @@ def test_a_checkpoint_counts_only_with_the_signature_of_somebody_trusted(
 
     key, allowed = signer
     kept = ak.export_checkpoint(folder, tmp_path / "kept", sign=key)
-    with pytest.raises(InvalidOptionError, match="allowed_signers"):
+    with pytest.raises(InvalidOptionError, match=r"allowed_signers=, --allowed-signers"):
         ak.verify_exports(folder, kept)
     make_key(tmp_path / "other", "sign")
     foreign = ak.export_checkpoint(folder, tmp_path / "foreign", sign=tmp_path / "other")
@@ -730,8 +835,59 @@ def test_a_checkpoint_that_cannot_be_written_says_so(
     folder: Path, tmp_path: Path, signer: tuple[Path, Path]
 ) -> None:
     (tmp_path / "kept").mkdir()
-    with pytest.raises(IsADirectoryError, match="kept"):
+    with pytest.raises(ExportExistsError, match="kept"):
         ak.export_checkpoint(folder, tmp_path / "kept", sign=signer[0])
+
+
+@pytest.mark.parametrize("name", ["kept", "kept.sig"])
+@pytest.mark.parametrize("text", ["", "precious", "link", "fifo"])
+def test_a_checkpoint_replaces_nothing_but_a_checkpoint(
+    folder: Path, tmp_path: Path, signer: tuple[Path, Path], name: str, text: str
+) -> None:
+    key, _ = signer
+    kept = ak.export_checkpoint(folder, tmp_path / "kept", sign=key)
+    before = (kept.read_bytes(), Path(f"{kept}.sig").read_bytes())
+    assert ak.export_checkpoint(folder, kept, sign=key) == kept
+    (tmp_path / name).rename(tmp_path / "moved")
+    if text == "link":
+        (tmp_path / name).symlink_to("moved")
+    elif text == "fifo":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).write_text(text)
+    ak.export_audit_run("run-004", "csv", source=SAMPLES, output_dir=folder)
+    with pytest.raises(ExportExistsError, match="left alone") as caught:
+        ak.export_checkpoint(folder, kept, sign=key)
+    assert caught.value.filename == str(tmp_path / name)
+    assert (tmp_path / "moved").read_bytes() == before[name == "kept.sig"]
+    other = tmp_path / ("kept" if name == "kept.sig" else "kept.sig")
+    assert other.read_bytes() == before[name == "kept"]
+
+
+def test_a_key_is_never_taken_for_the_place_of_a_checkpoint(
+    folder: Path, tmp_path: Path, signer: tuple[Path, Path]
+) -> None:
+    key = Path(shutil.copy(signer[0], tmp_path / "key"))
+    with pytest.raises(ExportExistsError):
+        ak.export_checkpoint(folder, key, sign=key)
+    assert key.read_bytes() == signer[0].read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_a_signature_that_is_no_file_is_none_and_nothing_waits_for_it(
+    folder: Path, tmp_path: Path, signer: tuple[Path, Path], kind: str
+) -> None:
+    key, allowed = signer
+    kept = ak.export_checkpoint(folder, tmp_path / "kept", sign=key)
+    (tmp_path / "kept.sig").rename(tmp_path / "moved")
+    if kind == "link":
+        (tmp_path / "kept.sig").symlink_to("moved")
+    elif kind == "fifo":
+        os.mkfifo(tmp_path / "kept.sig")
+    else:
+        (tmp_path / "kept.sig").mkdir()
+    with pytest.raises(VerificationError, match=r"kept\.sig is no regular file"):
+        ak.verify_exports(folder, kept, allowed_signers=allowed)
 
 
 def test_there_is_no_checkpoint_of_a_log_that_is_not_there(tmp_path: Path, signer: tuple[Path, Path]) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import click
 
 from auditkit.cli.options import echo_json, echo_table, json_option, output_dir_option
-from auditkit.shelf import cleanup_old_exports, get_export_stats, hold_export
+from auditkit.holds import hold_export
+from auditkit.shelf import cleanup_old_exports, get_export_stats
+
+_log_option = click.option("--log", metavar="FILE", help="The export log, where it does not stand beside.")
 
 
 @click.command()
@@ -36,10 +39,11 @@ def stats(output_dir: str, as_json: bool) -> None:
     help="Remove what is older than this.",
 )
 @click.option("--yes", is_flag=True, help="Really remove; without it, only say what would be removed.")
+@_log_option
 @json_option
-def clean(output_dir: str, days_old: float, yes: bool, as_json: bool) -> None:
+def clean(output_dir: str, days_old: float, yes: bool, log: str | None, as_json: bool) -> None:
     """Remove old exports, and nothing else. What is held stays."""
-    paths = cleanup_old_exports(output_dir, days_old=days_old, dry_run=not yes)
+    paths = cleanup_old_exports(output_dir, days_old=days_old, dry_run=not yes, log=log)
     if as_json:
         echo_json({"removed": yes, "files": paths})
         return
@@ -55,12 +59,14 @@ def clean(output_dir: str, days_old: float, yes: bool, as_json: bool) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--release", is_flag=True, help="End the hold.")
 @click.option("--reason", metavar="TEXT", help="For the log: a case number, for example.")
+@_log_option
 @json_option
-def hold(files: tuple[str, ...], release: bool, reason: str | None, as_json: bool) -> None:
-    """Keep exports from being cleaned up; the export log says so."""
-    heads = [hold_export(file, release=release, reason=reason) for file in files]
-    if as_json:
-        echo_json({"held": not release, "files": files, "log_head": heads[-1]})
-        return
+def hold(files: tuple[str, ...], release: bool, reason: str | None, log: str | None, as_json: bool) -> None:
+    """Keep exports from being cleaned up or replaced; the export log says so."""
+    head = ""
     for file in files:
-        click.echo(f"{file} is {'released' if release else 'held: `auditkit clean` keeps it'}")
+        head = hold_export(file, release=release, reason=reason, log=log)
+        if not as_json:
+            click.echo(f"{file} is {'released' if release else 'held: `auditkit clean` keeps it'}")
+    if as_json:
+        echo_json({"held": not release, "files": files, "log_head": head})

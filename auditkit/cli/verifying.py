@@ -47,18 +47,29 @@ def verify(context: click.Context, /, path: str, as_json: bool, **given: str | N
 def _report(path: str, given: dict[str, str | None]) -> Any:
     from auditkit import verify_bag
     from auditkit.evidence.check import is_bag
+    from auditkit.protect.signers import read_allowed_signers
     from auditkit.verification import verify_exports, verify_file
 
+    if given["allowed_signers"] is not None:
+        read_allowed_signers(given["allowed_signers"])  # though nothing may need it: it was given to be used
     if is_bag(Path(path)):
         _refuse("an evidence bag", given, "anchor", "log", "sha256")
         return verify_bag(path, given["allowed_signers"])
-    if os.path.isdir(path) or not os.path.lexists(path):
+    if _is_folder(path, given):
         _refuse("a folder", given, "sha256")
         return verify_exports(
             path, given["anchor"], allowed_signers=given["allowed_signers"], log=given["log"]
         )
     _refuse("a file", given, "anchor", "allowed_signers")
     return verify_file(path, given["sha256"], log=given["log"])
+
+
+def _is_folder(path: str, given: dict[str, str | None]) -> bool:
+    """Whether a folder is meant: what is not there is a file, unless all that is said of it fits a folder."""
+    if os.path.lexists(path):
+        return os.path.isdir(path)
+    of_a_folder = given["anchor"] is not None or given["allowed_signers"] is not None
+    return of_a_folder and given["sha256"] is None and not Path(path).suffix
 
 
 def _refuse(what: str, given: dict[str, str | None], *names: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-from auditkit.errors import InvalidOptionError, Problem, VerificationError
+from auditkit.beside import small_file
+from auditkit.errors import ExportExistsError, InvalidOptionError, Problem, VerificationError
 from auditkit.exportlog.log import ExportLog
 from auditkit.exportlog.reading import log_path
 from auditkit.publish import Draft, publish
@@ -16,6 +18,7 @@ CHECKPOINT_NAME = "export-log.checkpoint"
 SIGNATURE_SUFFIX = ".sig"
 _TITLE = "auditkit export log"
 _TEXT = re.compile(rf"{_TITLE}\n(?P<lines>[0-9]{{1,18}})\n(?P<head>[0-9a-f]{{64}})\n", re.ASCII)
+_ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n.*", re.DOTALL)
 _LARGEST = 1 << 16
 
 
@@ -36,7 +39,7 @@ def export_checkpoint(
         A folder of exports, or the log itself.
     path : path, optional
         Where to put it; left out, `export-log.checkpoint` beside the log. The signature stands beside
-        it, as `.sig`. An older checkpoint there is replaced.
+        it, as `.sig`. An older checkpoint there is replaced, and nothing else.
     sign : path
         An Ed25519 key, as `auditkit keygen` makes it.
 
@@ -51,6 +54,8 @@ def export_checkpoint(
         If there is no log.
     InvalidKeyError
         If the key is none, or others may read it.
+    ExportExistsError
+        If something else stands at its place or that of its signature.
 
     Examples
     --------
@@ -66,13 +71,16 @@ def export_checkpoint(
 
     place = log_path(output_dir)
     os.stat(place)
+    target = place.with_name(CHECKPOINT_NAME) if path is None else Path(path)
+    beside = target.with_name(target.name + SIGNATURE_SUFFIX)
+    _refuse_other(target, _TEXT, "checkpoint")
+    _refuse_other(beside, _ARMOR, "signature")
     with ExportLog(path=place).opened() as log:
         lines, head = log.next_seq - 1, log.head
     text = f"{_TITLE}\n{lines}\n{head}\n".encode("ascii")
-    target = place.with_name(CHECKPOINT_NAME) if path is None else Path(path)
     signature = signed(text, sign)
-    for name, data in ((target.name, text), (target.name + SIGNATURE_SUFFIX, signature)):
-        (outcome,) = publish([_draft(target.parent, name, data)], if_exists="replace")
+    for file, data in ((target, text), (beside, signature)):
+        (outcome,) = publish([_draft(file, data)], if_exists="replace")
         if isinstance(outcome, Exception):
             raise outcome
     return target
@@ -99,21 +107,43 @@ def read_checkpoint(path: Path, allowed_signers: Any) -> str:
     if allowed_signers is None:
         raise InvalidOptionError(
             f"The checkpoint {path} counts only with a signature of somebody you trust. "
-            "Give allowed_signers=, a file of their public keys."
+            "Give allowed signers (allowed_signers=, --allowed-signers), a file of their public keys."
         )
-    beside = path.with_name(path.name + SIGNATURE_SUFFIX)
-    try:
-        with beside.open("rb") as file:
-            signature = file.read(_LARGEST)
-    except FileNotFoundError:
-        problem = Problem("signature", path.name, f"has no signature: {beside.name} is missing")
-        raise VerificationError.of(str(path), [problem]) from None
-    check(text, signature, allowed_signers, name=path.name)
+    check(text, _signature_of(path), allowed_signers, name=path.name)
     return match["head"]
 
 
-def _draft(folder: Path, name: str, data: bytes) -> Draft:
+def _signature_of(path: Path) -> bytes:
+    beside = path.with_name(path.name + SIGNATURE_SUFFIX)
+    try:
+        return small_file(beside, _LARGEST)
+    except FileNotFoundError:
+        why = "is missing"
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        why = "is no regular file"
+    problem = Problem("signature", path.name, f"has no signature: {beside.name} {why}")
+    raise VerificationError.of(str(path), [problem])
+
+
+def _refuse_other(path: Path, form: re.Pattern[str], what: str) -> None:
+    """Refuse a place where something stands that is not what would be put there."""
+    try:
+        data = small_file(path, _LARGEST)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        data = b""
+    if not form.fullmatch(data.decode("latin-1")):
+        why = f"It is no {what}, and was left alone (name another place: path=, --output)"
+        raise ExportExistsError(errno.EEXIST, why, str(path))
+
+
+def _draft(path: Path, data: bytes) -> Draft:
     def write(sink: Any) -> None:
         sink.write(data)
 
-    return Draft(folder=folder, name=name, write=write)
+    return Draft(folder=path.parent, name=path.name, write=write)

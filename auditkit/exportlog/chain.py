@@ -42,8 +42,6 @@ class Chain:
     damage: list[str] = field(default_factory=list)
     hashes: dict[str, int] = field(default_factory=dict)
     """The hash of every line, damaged ones too, with its number."""
-    unread: list[bytes] = field(default_factory=list)
-    """The lines that cannot be understood."""
 
     @property
     def head(self) -> str:
@@ -127,7 +125,6 @@ def read_chain(lines: Iterable[bytes]) -> Chain:
             record = read_line(line)
         except ValueError as error:
             chain.damage.append(f"line {number} {error}")
-            chain.unread.append(line)
             seq += 1
             continue
         if record["prev"] != prev:

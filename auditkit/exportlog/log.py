@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from auditkit.disk import sync_folder
 from auditkit.errors import in_words
 from auditkit.exportlog.chain import START, Entry
 from auditkit.exportlog.logfile import OpenLog, open_log
 from auditkit.exportlog.remains import find_whole_file
-from auditkit.publish import Begun, Published, Staged, sync_folder
+from auditkit.publish import Begun, Published, Staged
 
 ACTOR = "AUDITKIT_ACTOR"
 _INTERRUPTED = "interrupted before the file was there"

@@ -10,11 +10,11 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from auditkit.disk import named_errors, sync_folder, tidy
 from auditkit.exportlog.chain import START, Chain, Entry, line_hash, read_chain, read_line, sealed
 from auditkit.locking import lock
-from auditkit.publish import named_errors, sync_folder, tidy
 
 LOG_NAME = "export-log.jsonl"
 TORN_SUFFIX = ".torn"
@@ -56,6 +56,12 @@ def regular_file(path: Path, flags: int = _READING, mode: int = 0) -> int:
             tidy(os.close, descriptor)
             raise
         return descriptor
+
+
+def opened_to_read(path: Path) -> BinaryIO:
+    """A log as a file; it is opened as `regular_file` does, and closed by whoever reads it."""
+    with named_errors(path):
+        return open(path, "rb", opener=lambda name, flags: regular_file(path))
 
 
 def _locked(path: Path, mode: int) -> int:

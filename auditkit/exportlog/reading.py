@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditkit.disk import named_errors
 from auditkit.errors import Problem, VerificationError
 from auditkit.exportlog.chain import Chain, read_chain
-from auditkit.exportlog.logfile import LOG_NAME, regular_file
+from auditkit.exportlog.logfile import LOG_NAME, opened_to_read
 from auditkit.locking import try_lock_for
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ def held_still(path: Path) -> Iterator[tuple[Chain, bool]]:
 
     Whoever holds the lock for more than some seconds is alive: what it began is then not to be judged.
     """
-    with open(regular_file(path), "rb") as lines:
-        ours = try_lock_for(lines.fileno(), _PATIENCE_SECONDS)
-        yield read_chain(lines), ours
+    with opened_to_read(path) as lines:
+        with named_errors(path):
+            ours = try_lock_for(lines.fileno(), _PATIENCE_SECONDS)
+            chain = read_chain(lines)
+        yield chain, ours
 
 
 def read_export_log(place: str | os.PathLike[str] = "exports") -> pd.DataFrame:

@@ -33,14 +33,14 @@ def find_whole_file(planned: Path, record: Mapping[str, Any]) -> Path | None:
         If that cannot be told now.
     """
     try:
-        names = sorted(os.listdir(planned.parent))
+        names = os.listdir(planned.parent)
     except ValueError:  # a zero byte can be in no path
         return None
     except OSError as error:
         if error.errno in NOT_THERE:
             return None
         raise
-    for name in names:
+    for name in sorted(names, key=lambda name: (len(name), name)):  # the planned one first, then -2, -3 …
         if name == planned.name or version_of(name) == planned.name:
             path = planned.with_name(name)
             if _has_hash(path, record["bytes"], record["sha256"], bag=record.get("format") == "bag"):

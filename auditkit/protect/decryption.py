@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from auditkit.apart import Apart
 from auditkit.errors import DecryptionError, ExportExistsError, InvalidKeyError, InvalidOptionError
 from auditkit.formats.base import Sink
-from auditkit.apart import Apart
 from auditkit.protect.encryption import Outlet, age
 from auditkit.protect.keys import read_secret
 from auditkit.publish import Draft, publish
@@ -125,7 +125,9 @@ def _ssh_identity(secret: bytes, name: str) -> Any:
 
 def _target(path: Path) -> Path:
     if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
-        raise InvalidOptionError(f"{path} does not end in {_SUFFIX}. Give output=, the file to write.")
+        raise InvalidOptionError(
+            f"{path} does not end in {_SUFFIX}. Give the file to write (output=, --output)."
+        )
     return path.with_name(path.name.removesuffix(_SUFFIX))
 
 

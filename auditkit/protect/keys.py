@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from auditkit.disk import OWNER_ONLY
 from auditkit.errors import InvalidKeyError, InvalidOptionError, MissingExtraError
 from auditkit.formats.base import Sink
-from auditkit.publish import OWNER_ONLY, Draft, publish
+from auditkit.publish import Draft, publish
 
 Purpose = Literal["sign", "encrypt", "pseudonyms"]
 

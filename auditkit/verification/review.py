@@ -16,9 +16,9 @@ from auditkit.exportlog.log import ExportLog
 from auditkit.exportlog.logfile import LOG_NAME, TORN_SUFFIX, regular_file
 from auditkit.exportlog.remains import whole_file
 from auditkit.exportlog.standing import Standing, standing
+from auditkit.leftovers import is_temporary
 from auditkit.locking import try_lock
 from auditkit.naming import version_of
-from auditkit.publish import is_temporary
 from auditkit.verification.comparison import compared, sha256_of
 
 _MOMENT_SECONDS = 0.05
