@@ -897,6 +897,34 @@ def test_csv_rows_of_the_wrong_length_are_each_named(tmp_path: Path, change: int
     assert re.search(r"\b[123]\b", shown), "the place of the first"
 
 
+NOT_TEXT_AT_ALL = b'"x": "\xff", "x": 1, '  # of two members of one name the second counts
+
+
+@pytest.mark.parametrize(
+    ("form", "key"),
+    [
+        *(("nested", key) for key in ("reviewer", "submissionId", "appendix")),
+        *(("results first", key) for key in ("reviewer", "submissionId", "appendix")),
+        *(("flat", key) for key in ("auditStatus", "submissionId", "appendix")),
+        *(("lines", key) for key in ("auditStatus", "submissionId", "appendix")),
+    ],
+)
+def test_bytes_that_are_not_utf8_are_refused_even_where_a_later_member_covers_them(
+    tmp_path: Path, form: str, key: str
+) -> None:
+    run = a_run([a_result(0), a_result(1, appendix=0)], appendix=0)
+    data = {
+        "nested": dumped(run),
+        "results first": dumped({"results": run["results"]} | run),
+        "flat": dumped(flat_records(without(run, "appendix"))),
+        "lines": dumped_lines(flat_records(without(run, "appendix"))),
+    }[form]
+    meanings(saved(tmp_path / "run.json", data))
+    place = data.rindex(f'"{key}"'.encode())
+    error = refusal(saved(tmp_path / "run.json", data[:place] + NOT_TEXT_AT_ALL + data[place:]))
+    assert "not UTF-8" in str(error) or "is not JSON" in str(error)
+
+
 @pytest.mark.parametrize(
     "cell",
     [

@@ -22,6 +22,7 @@ from children import python, succeed
 from hypothesis import given, settings
 from records import Record, a_result, a_run, dumped, load_one, saved, without, written
 from strategies import runs
+from tools import torture
 
 import auditkit as ak
 from auditkit.errors import InvalidOptionError, InvalidRunError, MissingExtraError
@@ -310,6 +311,19 @@ def test_more_results_than_a_sheet_has_rows_are_refused_before_a_cell_is_written
     with pytest.raises(InvalidRunError, match=r"1,048,577 results"):
         get_format("xlsx").write_selection([many(ROWS - 1), many(2)], sink)  # type: ignore[attr-defined]
     assert sink.getvalue() == b""
+
+
+@pytest.mark.skipif(not torture(), reason="takes minutes: `make torture` runs it")
+def test_as_many_results_as_a_sheet_has_room_for_are_written(tmp_path: Path) -> None:
+    with (tmp_path / "full.xlsx").open("wb") as file:
+        get_format("xlsx").write(many(ROWS - 1), file)
+    with zipfile.ZipFile(tmp_path / "full.xlsx") as archive:
+        assert archive.testzip() is None
+        with archive.open("xl/worksheets/sheet1.xml") as sheet_xml:
+            end = b""
+            while block := sheet_xml.read(1 << 20):
+                end = (end + block)[-5_000:]
+    assert b'<row r="1048576">' in end
 
 
 def test_what_no_longer_fits_when_it_is_written_is_refused_by_the_code_of_xlsxwriter() -> None:

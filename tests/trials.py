@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def run_of(run_id: str, variant: int = 0) -> dict[str, Any]:
     return a_run([a_result(n, notes=f"variant {variant}") for n in range(3)], id=run_id)
 
 
+@cache
 def bytes_of(run_id: str, variant: int = 0) -> bytes:
     """Its CSV as the reference exporter writes it."""
     return reference.csv(run_of(run_id, variant))
@@ -180,6 +182,11 @@ SCENARIOS = {
         prepare=lambda at: at.export("a"),
         allowed={name_of("a"): (A, OTHER_A)},
     ),
+    "a replacement by a version": Scenario(
+        act=lambda at: at.export("a", 1, if_exists="replace"),
+        prepare=lambda at: at.export("a") + at.export("a", 1),
+        allowed={name_of("a"): (A, OTHER_A), name_of("a", "-2.csv"): (OTHER_A,)},
+    ),
     "a checksum": Scenario(
         act=lambda at: at.export("a", checksum=True),
         allowed={name_of("a"): (A,), name_of("a", ".csv.sha256"): (line_of(A, name_of("a")),)},
@@ -276,12 +283,13 @@ class Trial:
     fault: Fault
     struck: Call
 
-    def violations(self) -> list[str]:
+    def violations(self, disk: Disk) -> list[str]:
         before = {self._log().torn, *judge.temporary(self.at.exports)}
-        disk = Disk(self.at.folder, self.fault, links=self.scenario.links)
         run = run_and_die if self.fault.deadly else run_here
         report = run(lambda: self.scenario.act(self.at), disk)
         found = report.complaints + self._after_the_fault(report.receipts, before)
+        if not self.fault.deadly and disk.fault and disk.struck.name != self.struck.name:
+            found.append(f"it struck {disk.struck} instead")
         self._age_temporary_files()
         return found + self._after_another_export(report.receipts + self.scenario.later(self.at))
 
@@ -319,28 +327,35 @@ def struck_everywhere(name: str, folder: Path, share: tuple[int, int] = (0, 1)) 
     template = Workplace(folder / "template")
     template.folder.mkdir()
     scenario.prepare(template)
-    calls = _calls(scenario, template)
+    calls, unharmed = _unharmed(scenario, template)
     everything = [(fault, call) for n, call in enumerate(calls, 1) for fault in faults_for(n, call)]
     found: list[str] = []
     trials = everything[share[0] :: share[1]]
     for fault, call in trials:
         faulthandler.dump_traceback_later(TOO_SLOW, exit=True)
         at = _copied(template)
-        violations = Trial(scenario, at, fault, call).violations()
+        violations = Trial(scenario, at, fault, call).violations(Disk(at.folder, fault, links=scenario.links))
         where = f"{fault.kind} at {fault.at}, {call.name} {os.path.basename(call.place)}"
         found += [f"{where}: {violation}" for violation in violations]
         shutil.rmtree(at.folder)
     faulthandler.cancel_dump_traceback_later()
     shutil.rmtree(template.folder)
-    return {"scenario": name, "calls": len(calls), "trials": len(trials), "found": found}
+    return {
+        "scenario": name,
+        "calls": len(calls),
+        "trials": len(trials),
+        "unharmed": unharmed,
+        "found": found,
+    }
 
 
-def _calls(scenario: Scenario, template: Workplace) -> list[Call]:
-    at = _copied(template)
-    report = run_here(lambda: scenario.act(at), Disk(at.folder, links=scenario.links))
-    shutil.rmtree(at.folder)
-    assert report.receipts, report.complaints
-    return report.calls
+def _unharmed(scenario: Scenario, template: Workplace) -> tuple[list[Call], list[str]]:
+    """The calls of the export where nothing fails, and what is found all the same."""
+    trial = Trial(scenario, _copied(template), Fault("none", 0), Call("none", ""))
+    disk = Disk(trial.at.folder, links=scenario.links)
+    found = trial.violations(disk)
+    shutil.rmtree(trial.at.folder)
+    return disk.calls, found
 
 
 def _copied(template: Workplace) -> Workplace:

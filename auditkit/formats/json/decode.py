@@ -72,8 +72,9 @@ class BatchDecoder:
                 pass  # perhaps for an unknown field, perhaps for a failure
         try:
             columns = self._columns(self._records(self._with_others, piece))
-            copy = memoryview(bytes(piece))  # raw values keep hold of what they were decoded from
-            raw = self._records(self._raw, copy)
+            copy = bytes(piece)  # raw values keep hold of what they were decoded from
+            copy.decode()  # msgspec leaves that to whoever decodes the values
+            raw = self._records(self._raw, memoryview(copy))
             extra = [self._extra(record) for record in raw]
         except ValueError as error:
             if isinstance(error, Malformed):

@@ -64,6 +64,7 @@ def patient_value(text: bytes, problems: Problems, strict: bool, position: int |
 def raw_object(text: bytes) -> dict[str, msgspec.Raw] | None:
     """The members of a JSON object, not decoded, or None if the text is not one whole object."""
     try:
+        text.decode()  # msgspec leaves that to whoever decodes the members
         return _RAW_OBJECT.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
