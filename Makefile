@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TORTURE := $(addprefix tests/test_,$(addsuffix .py,exportlog_load faults formats_xlsx guard hostile_loading powercut \
+    protect_encryption protect_pseudonyms))
 
 .PHONY: demo lab web test torture notebooks check bench bench-widgets clean help
 
@@ -22,7 +24,7 @@ test: check  ## run every test, the notebooks and the static checks
 	SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest --nbval
 
 torture: $(READY)  ## run the trials of the tests in their large numbers (hours; power cuts need root and loop devices)
-	AUDITKIT_TORTURE=1 SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest -m torture
+	AUDITKIT_TORTURE=1 SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest -m '' $(TORTURE)
 
 notebooks: $(READY)  ## run the notebooks again and keep what does not differ between machines
 	cd notebooks && ../$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace \

@@ -22,7 +22,6 @@ from children import python, succeed
 from hypothesis import given, settings
 from records import Record, a_result, a_run, dumped, load_one, saved, without, written
 from strategies import runs
-from tools import torture
 
 import auditkit as ak
 from auditkit.errors import InvalidOptionError, InvalidRunError, MissingExtraError
@@ -313,7 +312,7 @@ def test_more_results_than_a_sheet_has_rows_are_refused_before_a_cell_is_written
     assert sink.getvalue() == b""
 
 
-@pytest.mark.skipif(not torture(), reason="takes minutes: `make torture` runs it")
+@pytest.mark.torture
 def test_as_many_results_as_a_sheet_has_room_for_are_written(tmp_path: Path) -> None:
     with (tmp_path / "full.xlsx").open("wb") as file:
         get_format("xlsx").write(many(ROWS - 1), file)
