@@ -232,6 +232,7 @@ def test_widgets_that_share_an_inspection_stay_together(source: Path, out: Path)
 
 # README, "The command": what each option is for.
 HEEDED = {
+    "xlsx": {"include_metadata"},
     "csv": {"include_metadata", "formula_guard", "excel", "compression"},
     "json": {"include_metadata", "flatten_results", "compression"},
     "jsonl": {"include_metadata", "compression"},
@@ -246,7 +247,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [*FORMATS, "xlsx"])
 def test_an_option_that_means_nothing_to_the_format_is_neither_shown_nor_passed_on(
     source: Path, out: Path, format: str
 ) -> None:
