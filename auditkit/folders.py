@@ -21,7 +21,6 @@ from auditkit.locking import lock
 from auditkit.publish import Draft, Published, PublishLog, Staged
 
 _ALONE, _WITH_GROUP, _WHATEVER = 0o700, 0o750, 0o777  # the last as the umask has it
-_FOLDER = sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +162,7 @@ def new_folder(place: Path, mode: int) -> Iterator[NewFolder]:
 
 @contextlib.contextmanager
 def _parents(folder: Path, mode: int) -> Iterator[None]:
-    """Let a folder be there, with all above it; what this made is gone afterwards if nothing stands in it."""
+    """Let a folder be there, with all above it; what this made goes again if something fails."""
     with contextlib.ExitStack() as tidying:
         missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
         for path in reversed(missing):
@@ -175,6 +174,7 @@ def _parents(folder: Path, mode: int) -> Iterator[None]:
                     raise
             sync_folder(path.parent)
         yield
+        tidying.pop_all()
 
 
 def _remove_made(path: Path, made: os.stat_result) -> None:

@@ -498,6 +498,61 @@ def test_a_failure_leaves_nothing(run: AuditRun, tmp_path: Path, error: BaseExce
     assert names(tmp_path) == ["run.json"]
 
 
+def test_a_failure_takes_away_every_folder_that_it_made_and_no_other(run: AuditRun, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    broken = Runs(run, error=InvalidRunError("broken"))
+    with pytest.raises(InvalidRunError):
+        ak.export_evidence("run-0", tmp_path / "there" / "d1" / "d2" / "d3" / "bag", source=broken)
+    assert names(tmp_path) == ["run.json", "there"]
+    assert names(tmp_path / "there") == []
+
+
+def test_a_failure_leaves_folders_in_which_somebody_put_something(run: AuditRun, tmp_path: Path) -> None:
+    def put() -> None:
+        (tmp_path / "d1" / "kept").write_text("kept")
+
+    with pytest.raises(InvalidRunError):
+        ak.export_evidence(
+            "run-0",
+            tmp_path / "d1" / "d2" / "d3" / "bag",
+            source=Runs(run, act=put, error=InvalidRunError("broken")),
+        )
+    assert names(tmp_path / "d1") == ["kept"]
+
+
+def test_a_failure_leaves_a_folder_that_stands_where_it_made_one(run: AuditRun, tmp_path: Path) -> None:
+    def exchange() -> None:
+        (tmp_path / "d1").rename(tmp_path / "gone")
+        (tmp_path / "d1").mkdir()
+
+    with pytest.raises(InvalidRunError):
+        ak.export_evidence(
+            "run-0", tmp_path / "d1" / "bag", source=Runs(run, act=exchange, error=InvalidRunError("broken"))
+        )
+    assert names(tmp_path / "d1") == []
+
+
+def test_folders_above_a_bag_are_made_and_stay(runs: Path, tmp_path: Path) -> None:
+    bag = bag_of(runs, tmp_path / "d1" / ".." / "d2" / "d3" / "bag")
+    assert names(tmp_path / "d2" / "d3") == ["bag", "export-log.jsonl"]
+    assert stat.S_IMODE((tmp_path / "d2" / "d3").stat().st_mode) == 0o700
+    assert ak.verify_bag(bag).rows == 3  # by the same way, through d1
+
+
+@pytest.mark.parametrize("above", ["run.json", "run.json/d1"])
+def test_a_place_below_a_file_is_refused(run: AuditRun, tmp_path: Path, above: str) -> None:
+    with pytest.raises(OSError, match=r"run\.json"):
+        ak.export_evidence("run-0", tmp_path / above / "bag", source=Runs(run))
+    assert names(tmp_path) == ["run.json"]
+
+
+@pytest.mark.parametrize("name", [".auditkit-x.tmp", ".auditkit-0123456789abcdef.tmp"])
+def test_a_name_that_would_be_swept_away_is_refused(run: AuditRun, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidOptionError, match="Give the bag another name"):
+        ak.export_evidence("run-0", tmp_path / "bags" / name, source=Runs(run))
+    assert names(tmp_path) == ["run.json"]
+
+
 def test_a_failure_follows_no_link_that_somebody_put_there(run: AuditRun, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -46,13 +46,13 @@ def verify(context: click.Context, /, path: str, as_json: bool, **given: str | N
 
 def _report(path: str, given: dict[str, str | None]) -> Any:
     from auditkit import verify_bag
-    from auditkit.evidence.check import is_bag
+    from auditkit.evidence.check import looks_like_bag
     from auditkit.protect.signers import read_allowed_signers
     from auditkit.verification import verify_exports, verify_file
 
     if given["allowed_signers"] is not None:
         read_allowed_signers(given["allowed_signers"])  # though nothing may need it: it was given to be used
-    if is_bag(Path(path)):
+    if looks_like_bag(Path(path)):
         _refuse("an evidence bag", given, "anchor", "log", "sha256")
         return verify_bag(path, given["allowed_signers"])
     if _is_folder(path, given):

@@ -18,6 +18,7 @@ from auditkit.evidence.gathering import filled, opened
 from auditkit.evidence.tagfiles import TagFiles, check_key
 from auditkit.folders import new_folder, refuse_existing
 from auditkit.formats.base import Compression, WriteOptions
+from auditkit.leftovers import is_temporary
 from auditkit.publish import NoLog, PublishLog
 from auditkit.run import AuditRun
 from auditkit.sources import open_source
@@ -157,6 +158,7 @@ def export_evidence(
     _check_ids(ids)
     by_format = options_by_format(names, options)
     place = Path(path)
+    _check_name(place)
     refuse_existing(place)
     to = open_destination(
         place.parent,
@@ -201,6 +203,14 @@ def _check_ids(ids: Sequence[str]) -> None:
     texts = [run_id for run_id in ids if isinstance(run_id, str)]
     if len(set(texts)) < len(texts):
         raise InvalidOptionError("A run id stands twice in run_ids. Name each run once.")
+
+
+def _check_name(place: Path) -> None:
+    if is_temporary(place.name):
+        raise InvalidOptionError(
+            f"{place.name!r} is a name that killed exports leave behind, and would be swept away as such. "
+            "Give the bag another name."
+        )
 
 
 def _about(contents: Contents, tags: TagFiles, options: dict[str, Any], to: Destination) -> dict[str, Any]:

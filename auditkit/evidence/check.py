@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ class BagReport:
     recounted : bool
         Whether rows and sums of scores were counted again: in an encrypted bag they cannot be, nor where
         a run stands there in formats only that cannot be loaded.
+    not_compared : tuple of str
+        Besides, what nothing in the bag could be compared with, in words: files that cannot be loaded, and
+        findings that the files of their run cannot tell.
     log_head : str or None
         The head of the export log when the bag was entered there: an anchor for `verify_exports`.
     signed_by : str or None
@@ -48,6 +51,7 @@ class BagReport:
     sha256: str
     tagmanifest_sha256: str
     recounted: bool
+    not_compared: tuple[str, ...]
     log_head: str | None
     signed_by: str | None
     signers: tuple[str, ...]
@@ -58,6 +62,7 @@ class BagReport:
         lines = [f"{self.path}: {files} with {self.rows:,} results, whole and as described."]
         if not self.recounted:
             lines.append("The control totals were not counted again: not every run can be read here.")
+        lines += [f"Not compared with anything: {what}." for what in self.not_compared]
         if self.signers:
             lines.append(f"Signed by {', '.join(self.signers)}: {self.signed_by}")
         elif self.signed_by is not None:
@@ -83,8 +88,8 @@ def verify_bag(
     Parameters
     ----------
     path : path or receipt
-        The folder of the bag. What it holds is taken for a stranger's: no link is followed, nothing outside
-        of it is read.
+        The folder of the bag, or a link to it. What it holds is taken for a stranger's: no link is followed,
+        nothing outside of it is read.
     allowed_signers : path, optional
         Whose signatures count, as for `ssh-keygen -Y verify`; with it, the bag has to be signed.
 
@@ -114,14 +119,13 @@ def verify_bag(
     ...     _ = file.write("one line more")
     >>> ak.verify_bag(bag)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    auditkit.errors.VerificationError: 3 problems in ... (3 changed). The first is ...
+    auditkit.errors.VerificationError: 2 problems in ... (2 changed). The first is ...
     """
     place = Path(path)
-    os.lstat(place)
-    report, problems = _examined(place, allowed_signers, None)
+    report, problems = _examined(Path(os.path.realpath(place, strict=True)), allowed_signers, None)
     if report is None:
         raise VerificationError.of(str(place), problems)
-    return report
+    return replace(report, path=place)
 
 
 def check_bag(
@@ -136,10 +140,15 @@ def is_bag(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink() and os.path.lexists(path / DECLARATION)
 
 
+def looks_like_bag(path: Path) -> bool:
+    """Whether a path is a folder, or a link to one, that is a bag or was one: what `verify_bag` is for."""
+    return path.is_dir() and any(os.path.lexists(path / name) for name in (DECLARATION, MANIFEST))
+
+
 def _examined(
     path: Path, allowed_signers: Any, record: Mapping[str, Any] | None
 ) -> tuple[BagReport | None, list[Problem]]:
-    if not is_bag(path):
+    if not looks_like_bag(path):
         return None, [Problem("missing", DECLARATION, "there is none: this is no folder of a bag")]
     with contextlib.ExitStack() as opened:
         try:
@@ -160,6 +169,7 @@ def _report(path: Path, seen: Examination) -> BagReport:
         sha256=seen.sha256(MANIFEST) or "",
         tagmanifest_sha256=seen.sha256(TAGMANIFEST) or "",
         recounted=seen.recounted,
+        not_compared=tuple(seen.not_compared),
         log_head=seen.info.get(LOG_HEAD),
         signed_by=seen.signer.fingerprint if seen.signer else None,
         signers=seen.signer.identities if seen.signer else (),

@@ -118,7 +118,7 @@ class Contents:
         for batch in run.batches():
             self.totals.add(batch)
         found = find(written.header, written.batches())
-        self.findings.append(_lines(written.id, found, self.guard))
+        self.findings.append(finding_lines(written.id, found, self.guard))
         self.finding_count += len(found)
         self.run_ids.append(written.id)
 
@@ -143,7 +143,8 @@ def _payload_file(receipt: ExportReceipt, run: int, format: str, options: WriteO
     )
 
 
-def _lines(run_id: str, findings: Iterable[Finding], guard: bool) -> bytes:
+def finding_lines(run_id: str, findings: Iterable[Finding], guard: bool) -> bytes:
+    """The lines of `findings.csv` for a run."""
     import pyarrow as pa
 
     from auditkit.formats.columns import value_bytes

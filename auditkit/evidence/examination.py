@@ -31,7 +31,7 @@ from auditkit.evidence.bag import (
 from auditkit.evidence.bagfolder import BagFolder
 from auditkit.evidence.description import Described, read_description
 from auditkit.evidence.onceread import Judged, OnceRead
-from auditkit.evidence.recount import Recount
+from auditkit.evidence.recount import Recount, unguarded_files
 from auditkit.sources.logged import PACKAGE
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Examination:
     encrypted : bool
     recounted : bool
         Whether the control totals were added up again.
+    not_compared : list of str
+        What nothing in the bag could be compared with, in words.
     signer : Signer or None
     """
 
@@ -73,6 +75,8 @@ class Examination:
         self.info: dict[str, str] = {}
         self.encrypted = FINDINGS + SEALED_SUFFIX in bag.sizes
         self.recounted = False
+        self.not_compared: list[str] = []
+        self._named: set[str] = set()  # what a manifest and the folder disagree about
         self.signer: Signer | None = None
         self._findings = FINDINGS + SEALED_SUFFIX if self.encrypted else FINDINGS
 
@@ -115,9 +119,8 @@ class Examination:
     def _of_payload(self) -> Judged[bool]:
         """Whether the payload is what the manifest says, all of it and nothing else."""
         listed = yield from self._files.parsed(MANIFEST, read_manifest)
-        problems = list(self._compared(MANIFEST, listed or {}, set(self.payload)))
-        yield from problems
-        return not problems
+        yield from self._compared(MANIFEST, listed or {}, set(self.payload))
+        return not self._named
 
     def _of_tag_files(self) -> Iterator[Problem]:
         present = self._bag.sizes.keys() - self.payload.keys() - {TAGMANIFEST, SIGNATURE}
@@ -135,13 +138,16 @@ class Examination:
         """Manifest and folder, in both directions. What a manifest names is looked up, never opened."""
         for name in sorted(present | listed.keys()):
             expected, own = listed.get(name), self.sha256(name) if name in present else None
+            if expected is not None and own == expected:
+                continue
+            self._named.add(name)
             if expected is None:
                 yield Problem("unexpected", shown(name), f"is not in {manifest}")
             elif name not in present:
                 yield Problem("missing", shown(name), f"is in {manifest}, and not in the bag")
             elif own is None:
                 yield Problem("changed", shown(name), "cannot be read")
-            elif own != expected:
+            else:
                 yield Problem("changed", shown(name), f"has the SHA-256 {own[:16]}…, not {expected[:16]}…")
 
     def _of_info(self) -> Iterator[Problem]:
@@ -157,8 +163,9 @@ class Examination:
             yield Problem("changed", INFO, f"says {_said(info, OXUM)} for {OXUM}, not {oxum}")
 
     def _of_description(self, described: Mapping[str, Described]) -> Iterator[Problem]:
+        """What it says that is not so, but for files of which the manifests said so already."""
         expected = {*self.payload, self._findings}
-        for name in sorted(expected | described.keys()):
+        for name in sorted((expected | described.keys()) - self._named):
             said = described.get(name)
             if said is None:
                 yield Problem("changed", PACKAGE, f"does not describe {shown(name)}")
@@ -168,9 +175,12 @@ class Examination:
                 yield Problem("changed", PACKAGE, f"gives another size or hash for {shown(name)}")
 
     def _of_totals(self, described: Mapping[str, Described]) -> Iterator[Problem]:
-        recount = Recount(self._bag, self.payload, {name: said.rows for name, said in described.items()})
+        rows = {name: said.rows for name, said in described.items()}
+        recount = Recount(self._bag, self.payload, rows, unguarded_files(self._files.data(PACKAGE)))
         yield from recount.problems(self.info)
-        self.recounted = recount.whole
+        if FINDINGS not in self._named:
+            yield from recount.of_findings(self.info)
+        self.recounted, self.not_compared = recount.whole, recount.not_compared
 
     def _of_signature(self) -> Iterator[Problem]:
         if SIGNATURE not in self._bag.sizes:

@@ -52,6 +52,8 @@ def _has_hash(path: Path, size: int, sha256: str, *, bag: bool) -> bool:
     """Whether a regular file (of a bag: its manifest) has that size and SHA-256."""
     file = path / BAG_MANIFEST if bag else path
     try:
+        if bag and not stat.S_ISDIR(os.lstat(path).st_mode):
+            return False  # no link is followed
         found = os.lstat(file)
         return stat.S_ISREG(found.st_mode) and found.st_size == size and file_sha256(file) == sha256
     except OSError as error:
