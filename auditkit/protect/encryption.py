@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from auditkit.errors import InvalidOptionError, MissingExtraError
 from auditkit.apart import Apart, Pipe
+from auditkit.errors import InvalidOptionError, MissingExtraError
 
 _PIECE_BYTES = 1 << 18
 _SSH_KINDS = ("ssh-ed25519", "ssh-rsa")
