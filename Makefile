@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TORTURE := $(addprefix tests/test_,$(addsuffix .py,exportlog_load faults formats_xlsx guard hostile_loading powercut \
+TORTURE := $(addprefix tests/test_,$(addsuffix .py,faults formats_xlsx guard hostile_loading powercut \
     protect_encryption protect_pseudonyms))
 
 .PHONY: demo lab web test torture notebooks check bench bench-widgets clean help

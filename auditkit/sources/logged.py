@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from auditkit.exportlog.chain import read_chain
-from auditkit.exportlog.logfile import LOG_NAME, regular_file
+from auditkit.exportlog.logfile import LOG_NAME, opened_to_read
 from auditkit.exportlog.standing import standing
 
 PACKAGE = "datapackage.json"
@@ -37,7 +37,7 @@ def guarded(path: str) -> bool:
 @lru_cache(maxsize=16)
 def _unguarded_by_log(log: str, *_: int) -> dict[str, int]:
     """The files that were written without the guard, with their sizes."""
-    with open(regular_file(Path(log)), "rb") as lines:
+    with opened_to_read(Path(log)) as lines:
         present = standing(read_chain(lines).entries).present
     return {
         path: record.get("bytes", -1)
@@ -49,7 +49,7 @@ def _unguarded_by_log(log: str, *_: int) -> dict[str, int]:
 @lru_cache(maxsize=16)
 def _unguarded_by_bag(package: str, *_: int) -> dict[str, int]:
     """The same as a bag describes them: what stands in `data/`."""
-    with open(regular_file(Path(package)), "rb") as file:
+    with opened_to_read(Path(package)) as file:
         text = file.read(_LARGEST_PACKAGE)
     try:
         resources = json.loads(text)["resources"]

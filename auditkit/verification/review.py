@@ -13,7 +13,7 @@ from auditkit.evidence.check import check_bag, is_bag
 from auditkit.evidence.checkpoint import CHECKPOINT_NAME
 from auditkit.exportlog.chain import Chain, read_chain
 from auditkit.exportlog.log import ExportLog
-from auditkit.exportlog.logfile import LOG_NAME, TORN_SUFFIX, regular_file
+from auditkit.exportlog.logfile import LOG_NAME, TORN_SUFFIX, opened_to_read
 from auditkit.exportlog.remains import whole_file
 from auditkit.exportlog.standing import Standing, standing
 from auditkit.leftovers import is_temporary
@@ -100,7 +100,7 @@ class Review:
         """What is being exported right now, or was while we looked: of that nobody can be surprised."""
         if self._quiet:
             return set()
-        with open(regular_file(self._log), "rb") as lines:
+        with opened_to_read(self._log) as lines:
             now = read_chain(lines)
         return {*standing(now.entries).present, *(entry.record["path"] for entry in now.unsettled())}
 
