@@ -27,10 +27,13 @@ _OPTIONS = (
         type=click.Choice(["hour", "day", "month"]),
         help="With pseudonyms: cut timestamps to this.",
     ),
+    click.option(
+        "--known-ids", metavar="FILE", help="With pseudonyms: replace these ids, too; UTF-8, one a line."
+    ),
     click.option("--log", metavar="FILE", help="The export log [default: export-log.jsonl in the folder]."),
     click.option("--group-readable", is_flag=True, help="Let the group read the files."),
 )
-_NEED_A_KEY = ("purpose", "keep_extra", "drop_notes", "coarsen_timestamps")
+_NEED_A_KEY = ("purpose", "keep_extra", "drop_notes", "coarsen_timestamps", "known_ids")
 
 
 def cover_options(command: Command) -> Command:

@@ -48,6 +48,10 @@ class Pseudonymizer:
         Leave out the notes of the results.
     coarsen_timestamps : {"hour", "day", "month"}, optional
         Write timestamps as the beginning of their hour, day or month in UTC.
+    known_ids : iterable of str or path
+        Further ids that are replaced wherever they occur: those of people in runs that are not exported
+        now, for example. A path is that of a file of UTF-8 text with one id a line; white space around
+        an id is no part of it, and blank lines are ignored.
 
     Raises
     ------
@@ -56,7 +60,12 @@ class Pseudonymizer:
     InvalidOptionError
         If one of the options is none.
     OSError
-        If the key cannot be read.
+        If the key or the file of known ids cannot be read.
+
+    Notes
+    -----
+    Inside texts those ids are found that are known: the ids of the runs that are exported together, in one
+    call or one bag, and `known_ids`. The ids of other runs of the source are not known.
 
     Examples
     --------
@@ -71,6 +80,9 @@ class Pseudonymizer:
     >>> run = ak.load_run("run-001", source="sample_data/runs")
     >>> maker.learn([run]).text("See SUB-001.")
     'See id-gmmgqmsddhfndfjcrnpl.'
+    >>> maker = ak.Pseudonymizer(key, purpose="review", known_ids=["sub-777"])
+    >>> maker.learn([run]).text("Like sub-777.") == f"Like {maker.of('sub-777')}."
+    True
     """
 
     def __init__(
@@ -81,6 +93,7 @@ class Pseudonymizer:
         keep_extra: Iterable[str] = (),
         drop_notes: bool = False,
         coarsen_timestamps: Step | None = None,
+        known_ids: Iterable[str] | str | os.PathLike[str] = (),
     ):
         self._key_file = os.path.abspath(key_file)
         self._key = _key_in(self._key_file)
@@ -89,6 +102,7 @@ class Pseudonymizer:
         self.keep_extra = _checked_names(keep_extra)
         self.drop_notes = bool(drop_notes)
         self.coarsen_timestamps = _checked_step(coarsen_timestamps)
+        self._known_ids = _checked_ids(known_ids)
 
     def __repr__(self) -> str:
         return f"Pseudonymizer(purpose={self.purpose!r})"
@@ -101,6 +115,7 @@ class Pseudonymizer:
             keep_extra=self.keep_extra,
             drop_notes=self.drop_notes,
             coarsen_timestamps=self.coarsen_timestamps,
+            known_ids=self._known_ids,
         )
         return again, (self._key_file,)
 
@@ -116,8 +131,9 @@ class Pseudonymizer:
     def learn(self, runs: Iterable[AuditRun], *, on_error: Literal["raise", "skip"] = "raise") -> Pseudonyms:
         """The pseudonyms of all ids in some runs, each of which is read once; only its ids are kept.
 
-        Learn from whole runs, also where a selection of their rows is exported: their notes may name
-        others. `on_error="skip"` leaves out runs that cannot be read, and so cannot be exported.
+        Ids of other runs are unknown, but for `known_ids`. Learn from all runs that are exported together,
+        and from whole ones, also where a selection of their rows is exported: their notes may name others.
+        `on_error="skip"` leaves out runs that cannot be read, and so cannot be exported.
 
         Raises
         ------
@@ -126,7 +142,7 @@ class Pseudonymizer:
         InvalidRunError
             If the input of a run breaks the table of fields.
         """
-        ids: set[str] = set()
+        ids = set(self._known_ids)
         run_ids = []
         for run in runs:
             try:
@@ -142,10 +158,11 @@ class Pseudonymizer:
     def changed(self) -> dict[str, Any]:
         """What is changed in an export, as plain values for JSON; nothing in it tells of the key or an id.
 
-        `key_check` is the same wherever the key is the same.
+        `key_check` is the same wherever the key is the same. `known_ids` is how many there are, if any.
         """
         check = hmac.digest(self._key, b"auditkit key check", "sha256")
         dropped = {EXTRA} | ({"notes"} if self.drop_notes else set())
+        known = {"known_ids": len(self._known_ids)} if self._known_ids else {}
         return {
             "purpose": self.purpose,
             "key_check": check.hex()[:16],
@@ -154,6 +171,7 @@ class Pseudonymizer:
             "dropped": _in_order(dropped),
             "kept_extra": list(self.keep_extra),
             "timestamps": self.coarsen_timestamps,
+            **known,
         }
 
 
@@ -218,3 +236,30 @@ def _checked_step(step: Step | None) -> Step | None:
             f"coarsen_timestamps={step!r} is none of {', '.join(STEPS)}. Give one of them, or leave it out."
         )
     return step
+
+
+def _checked_ids(ids: Iterable[str] | str | os.PathLike[str]) -> tuple[str, ...]:
+    """Each id once, in order; an error shows none of them."""
+    if isinstance(ids, str | os.PathLike):
+        return _ids_in(os.fspath(ids))
+    listed = () if isinstance(ids, bytes) or not isinstance(ids, Iterable) else tuple(ids)
+    if isinstance(ids, bytes) or not isinstance(ids, Iterable) or not all(map(_is_id, listed)):
+        raise InvalidOptionError(
+            "known_ids is no list of ids, which are texts in Unicode. Give a list of them, or the path of a "
+            "file with one id a line."
+        )
+    return tuple(sorted(set(listed) - {""}))
+
+
+def _is_id(one: object) -> bool:
+    return isinstance(one, str) and not any("\ud800" <= character <= "\udfff" for character in one)
+
+
+def _ids_in(path: str) -> tuple[str, ...]:
+    try:
+        with open(path, encoding="utf-8-sig") as lines:
+            return tuple(sorted({line.strip() for line in lines} - {""}))
+    except UnicodeDecodeError as error:
+        raise InvalidOptionError(
+            f"The file of known ids {path} is not UTF-8. Save it as UTF-8, with one id a line."
+        ) from error
