@@ -573,7 +573,7 @@ def test_the_output_stands_beside_without_its_age_and_is_for_its_owner_alone(
 def test_a_name_without_age_needs_an_output(tmp_path: Path, pair: Pair) -> None:
     for name in ("a.csv", ".age", "a.age.csv"):
         path = exported(tmp_path, b"x", pair, name)
-        with pytest.raises(InvalidOptionError, match="Give output="):
+        with pytest.raises(InvalidOptionError, match="Give the file to write"):
             decrypt_export(path, pair.secret)
         assert decrypt_export(path, pair.secret, tmp_path / "out").read_bytes() == b"x"
 
