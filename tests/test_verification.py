@@ -408,6 +408,19 @@ def test_a_bag_that_was_made_anew_is_not_that_of_the_log(folder: Path, tmp_path:
     assert {kind for kind, _ in found(folder)} == {"changed"}
 
 
+def test_a_link_at_the_place_of_a_bag_that_died_is_not_that_bag(folder: Path, tmp_path: Path) -> None:
+    bag = ak.export_evidence(["run-001"], tmp_path / "case-17", source=SAMPLES)
+    manifest = bag.path / "manifest-sha256.txt"
+    facts = {"path": "case-17", "bytes": manifest.stat().st_size, "sha256": bag.sha256, "format": "bag"}
+    begun = {"event": "begin", "open": 1, "time": "2024-01-15T10:00:00.000Z", **facts}
+    rewrite(folder, rechained([*map(json.loads, lines(folder)), begun]))
+    (folder / "case-17").symlink_to(bag.path)
+    assert found(folder) == [("half-done", "case-17"), ("unexpected", "case-17")]
+    (folder / "case-17").unlink()
+    shutil.copytree(bag, folder / "case-17")
+    assert found(folder) == [("half-done", "case-17")]
+
+
 def test_a_bag_that_is_not_what_it_was_is_no_anchor(folder: Path, tmp_path: Path) -> None:
     bag = ak.export_evidence(["run-001"], tmp_path / "case-17", source=SAMPLES)
     info = bag.path / "bag-info.txt"
