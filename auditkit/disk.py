@@ -48,6 +48,15 @@ def sync(descriptor: int | None) -> None:
         os.fsync(descriptor)
 
 
+def write_all(descriptor: int, data: Any) -> int:
+    """Write to the last byte, for the system may take fewer at a time; how many there were."""
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            done += os.write(descriptor, view[done:])
+        return done
+
+
 def tidy(action: Callable[..., object], *arguments: Any) -> None:
     """Clear away; what was published is synced by then, and no failure may cost its receipt."""
     with contextlib.suppress(OSError):
@@ -55,14 +64,14 @@ def tidy(action: Callable[..., object], *arguments: Any) -> None:
 
 
 @contextlib.contextmanager
-def named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path | str) -> Iterator[None]:
     """Let an OS error about our temporary file, or about no named file, name the file that was to be."""
     try:
         yield
     except FileExistsError:
         raise
     except OSError as error:
-        named = Path(os.fsdecode(error.filename)) if error.filename is not None else None
-        if error.errno is None or (named is not None and not is_temporary(named.name)):
+        named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+        if error.errno is None or (named is not None and not is_temporary(os.path.basename(named))):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -13,6 +13,7 @@ from auditkit.locking import try_lock
 
 _PREFIX, _SUFFIX = ".auditkit-", ".tmp"
 _STALE_SECONDS = 3600
+_MOMENT_SECONDS = 0.05
 _LOOKING = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
 
 
@@ -49,5 +50,24 @@ def _sweep_one(path: Path, kind: Callable[[int], bool], remove: Callable[[Path],
     try:
         if try_lock(descriptor):
             remove(path)
+    finally:
+        os.close(descriptor)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether nobody is writing a temporary file; one that was made this moment may not be locked yet."""
+    if not _unlocked(path):
+        return False
+    time.sleep(_MOMENT_SECONDS)
+    return _unlocked(path)
+
+
+def _unlocked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _LOOKING)
+    except OSError:
+        return os.path.lexists(path)
+    try:
+        return try_lock(descriptor, shared=True) and os.path.lexists(path)
     finally:
         os.close(descriptor)

@@ -63,6 +63,9 @@ class Order:
 
     def export(self, runs: Sequence[AuditRun | Exception]) -> list[ExportReceipt | Exception]:
         """A receipt for each run, or why there is none; the files are made as a group."""
+        return self._to.with_checksums(self._exported(runs))
+
+    def _exported(self, runs: Sequence[AuditRun | Exception]) -> list[ExportReceipt | Exception]:
         drafts: dict[int, Draft] = {}
         facts: dict[int, Callable[[], dict[str, Any]]] = {}
         outcomes: list[Any] = list(runs)
@@ -84,12 +87,12 @@ class Order:
         published = publish(list(drafts.values()), if_exists=self._to.if_exists, log=self._to.log)
         for index, outcome in zip(drafts, published, strict=True):
             if isinstance(outcome, HeaderChanged):
-                outcomes[index] = self.export([outcome.run])[0]
+                outcomes[index] = self._exported([outcome.run])[0]
             elif isinstance(outcome, Exception):
                 outcomes[index] = outcome
             else:
                 outcomes[index] = self._receipt(outcome, facts[index](), started)
-        return self._to.with_checksums(outcomes)
+        return outcomes
 
     def export_in_groups(self, runs: Sequence[AuditRun | Exception]) -> Iterator[ExportReceipt | Exception]:
         """The same, group by group, as they are done: a group shares what has to be synced to disk."""

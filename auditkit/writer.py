@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from auditkit.apart import Apart, Pipe
+from auditkit.disk import write_all
 from auditkit.formats.base import Compression, FileOfSink
 
 _INLINE_BYTES = 1 << 20
@@ -107,11 +107,7 @@ class Writer:
     def _put(self, data: Any) -> object:
         """Hash and write, to the last byte."""
         self._hash.update(data)
-        with memoryview(data) as view:
-            done = 0
-            while done < len(view):
-                done += os.write(self._descriptor, view[done:])
-            self._bytes += len(view)
+        self._bytes += write_all(self._descriptor, data)
         return None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import LOG, a_result, a_run, dumped, exported, saved
+from records import LOG, a_result, a_run, dumped, exported, hidden_document, saved
 from tools import require
 
 import auditkit as ak
@@ -106,6 +106,14 @@ def test_every_file_of_a_batch_has_its_checksum_and_a_failure_has_none(tmp_path:
     names = [receipt.path.name for receipt in batch.receipts]
     assert sorted(exported(out)) == sorted([*names, *(f"{name}.sha256" for name in names)])
     assert batch.receipts[-1].log_head == ak.verify_exports(out).log_head
+
+
+def test_an_export_that_starts_again_writes_its_checksum_once(tmp_path: Path, out: Path) -> None:
+    run = a_run(400, totalSubmissions=400)
+    source = saved(tmp_path / "run.json", hidden_document(run, '"status": "failed", "reviewer": "second"'))
+    ak.export_audit_run(run["id"], "csv", source=source, output_dir=out, checksum=True)
+    events = [json.loads(line)["event"] for line in (out / LOG).read_bytes().splitlines()]
+    assert events == ["begin", "commit", "begin", "commit"]
 
 
 def test_a_selection_has_its_checksum_too(out: Path) -> None:

@@ -388,6 +388,8 @@ def test_a_bag_is_judged_with_the_folder_that_it_stands_in_and_is_an_anchor(
     kept = Path(shutil.copytree(bag, tmp_path / "kept"))
     assert ak.verify_exports(folder, kept).anchored
     assert ak.verify_exports(folder, str(kept)).anchored
+    (tmp_path / "link").symlink_to(kept)
+    assert ak.verify_exports(folder, tmp_path / "link").anchored
     shutil.copytree(bag, folder / "copy")
     assert found(folder) == [("unexpected", "copy")]
     shutil.rmtree(folder / "copy")

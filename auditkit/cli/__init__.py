@@ -1,4 +1,4 @@
-"""The command `auditkit`: list, find, show, export, stats, clean."""
+"""The command `auditkit`: its commands in one group, and how it ends."""
 
 from __future__ import annotations
 

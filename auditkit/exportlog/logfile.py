@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from auditkit.disk import named_errors, sync_folder, tidy
+from auditkit.disk import named_errors, sync_folder, tidy, write_all
 from auditkit.exportlog.chain import START, Chain, Entry, line_hash, read_chain, read_line, sealed
 from auditkit.locking import lock
 
@@ -199,13 +199,6 @@ class OpenLog:
         with open(self._descriptor, "rb", closefd=False) as lines:
             lines.seek(0)
             return sum(1 for _ in lines)
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write to the last byte: the system may take fewer at a time."""
-    done = 0
-    while done < len(data):
-        done += os.write(descriptor, data[done:])
 
 
 def _read_from(descriptor: int, start: int, count: int) -> bytes:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditkit.apart import Apart
+from auditkit.disk import named_errors
 from auditkit.errors import DecryptionError, ExportExistsError, InvalidKeyError, InvalidOptionError
 from auditkit.formats.base import Sink
 from auditkit.protect.encryption import Outlet, age
@@ -133,21 +132,10 @@ def _target(path: Path) -> Path:
 
 def _refuse_other_files(path: Path) -> None:
     """Refuse at once what would be searched to its end for a header."""
-    with path.open("rb") as file, _naming(path):
+    with path.open("rb") as file, named_errors(path):
         head = file.read(64)
     if not head.startswith(_BEGINNINGS):
         raise DecryptionError(f"{path} is no age file. Give the encrypted file as it was written.")
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let a failure to read name the file that is read: whoever writes would name its own."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _decrypt(path: Path, identities: list[Any], identity: str, sink: Sink) -> None:
@@ -191,7 +179,7 @@ class _FileReader:
     def read(self, size: int) -> bytes:
         if not self._stopped and self.error is None:
             try:
-                with _naming(self._path):
+                with named_errors(self._path):
                     return self._file.read(size)
             except BaseException as error:
                 self.error = error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import errno
 import hashlib
 import importlib.util
@@ -11,12 +10,12 @@ import os
 import secrets
 import shlex
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from auditkit.disk import OWNER_ONLY
+from auditkit.disk import OWNER_ONLY, named_errors
 from auditkit.errors import InvalidKeyError, InvalidOptionError, MissingExtraError
 from auditkit.formats.base import Sink
 from auditkit.publish import Draft, publish
@@ -83,7 +82,7 @@ def read_secret(path: str | os.PathLike[str]) -> bytes:
     descriptor = os.open(path, _OPENING)
     try:
         _check_file(name, os.fstat(descriptor).st_mode)
-        with _naming(name), open(descriptor, "rb", closefd=False) as file:
+        with named_errors(name), open(descriptor, "rb", closefd=False) as file:
             data = file.read(_LARGEST_BYTES + 1)  # whatever size it claims to have
     finally:
         os.close(descriptor)
@@ -164,15 +163,6 @@ def _check_file(name: str, mode: int) -> None:
             f"Others may use the secret key {name}: its mode is {stat.S_IMODE(mode):04o}. "
             f"Run `chmod 600 {shlex.quote(name)}`, and take a new key if this one may have been read."
         )
-
-
-@contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Let an OS error about an opened file name it."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, name) from error
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:

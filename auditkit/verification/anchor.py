@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.errors import InvalidOptionError
-from auditkit.evidence.check import is_bag, verify_bag
+from auditkit.evidence.check import looks_like_bag, verify_bag
 from auditkit.evidence.checkpoint import read_checkpoint
 
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -30,7 +30,7 @@ def anchor_head(anchor: Any, allowed_signers: Any) -> str:
         path = Path(head)
     except TypeError:
         path = Path()
-    if is_bag(path):
+    if looks_like_bag(path):
         head = str(verify_bag(path, allowed_signers).log_head).lower()
         if SHA256.fullmatch(head):
             return head

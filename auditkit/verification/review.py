@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ from auditkit.exportlog.log import ExportLog
 from auditkit.exportlog.logfile import LOG_NAME, TORN_SUFFIX, opened_to_read
 from auditkit.exportlog.remains import whole_file
 from auditkit.exportlog.standing import Standing, standing
-from auditkit.leftovers import is_temporary
-from auditkit.locking import try_lock
+from auditkit.leftovers import is_abandoned, is_temporary
 from auditkit.naming import version_of
 from auditkit.verification.comparison import compared, sha256_of
 
-_MOMENT_SECONDS = 0.05
-_LOOKING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _OWN = (LOG_NAME, LOG_NAME + TORN_SUFFIX, CHECKPOINT_NAME, CHECKPOINT_NAME + ".sig")
 
 
@@ -91,7 +87,7 @@ class Review:
             place = self._folder / name
             path = self._located(place)
             if is_temporary(name):
-                if _abandoned(place):
+                if is_abandoned(place):
                     yield Problem("half-done", name, "is what an export that died was writing")
             elif not self._accounted(path, place) and coming.isdisjoint((path, self._first(name))):
                 yield self._unexpected(path, place)
@@ -123,22 +119,3 @@ class Review:
 
     def _place(self, path: str) -> Path:
         return self._log.parent / path
-
-
-def _abandoned(path: Path) -> bool:
-    """Whether nobody is writing a temporary file; one that was made this moment may not be locked yet."""
-    if not _unlocked(path):
-        return False
-    time.sleep(_MOMENT_SECONDS)
-    return _unlocked(path)
-
-
-def _unlocked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, _LOOKING)
-    except OSError:
-        return os.path.lexists(path)
-    try:
-        return try_lock(descriptor, shared=True) and os.path.lexists(path)
-    finally:
-        os.close(descriptor)
