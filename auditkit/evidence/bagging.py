@@ -14,7 +14,7 @@ from auditkit.destination import Destination, open_destination
 from auditkit.errors import InvalidOptionError
 from auditkit.evidence.bag import PAYLOAD
 from auditkit.evidence.contents import Contents, options_by_format
-from auditkit.evidence.gathering import filled, opened
+from auditkit.evidence.gathering import filled
 from auditkit.evidence.tagfiles import TagFiles, check_key
 from auditkit.folders import new_folder, refuse_existing
 from auditkit.formats.base import Compression, WriteOptions
@@ -22,6 +22,7 @@ from auditkit.leftovers import is_temporary
 from auditkit.publish import NoLog, PublishLog
 from auditkit.run import AuditRun
 from auditkit.sources import open_source
+from auditkit.sources.base import opened_each
 
 if TYPE_CHECKING:
     from auditkit.destination import EncryptTo
@@ -170,7 +171,7 @@ def export_evidence(
     if sign is not None:
         check_key(sign)
     origin = open_source(source)
-    runs = opened(ids, origin)
+    runs = opened_each(ids, origin)
     to = to.of([run for run in runs if isinstance(run, AuditRun)], origin.location)
     with new_folder(place, to.mode) as folder:
         inside = replace(to, folder=folder.subfolder(PAYLOAD), if_exists="error", log=NoLog())
