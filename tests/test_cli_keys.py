@@ -126,10 +126,12 @@ def test_no_line_of_a_secret_is_ever_printed(tmp_path: Path, purpose: str) -> No
     )
     for name in ("key", "other"):
         lines = (tmp_path / name).read_text().splitlines()
-        secrets = [line for line in lines if not line.startswith(("#", "-----"))]
-        assert secrets
+        body = [line for line in lines if not line.startswith(("#", "-----"))]
+        # a last line of a few letters stands in many a text; with those before it, in none
+        secrets = [line[:30] for line in body if len(line) >= 30] + ["".join(body)[-30:]]
+        assert len(secrets) > 1
         for call in made:
-            assert not any(line[:30] in call.stdout + call.stderr for line in secrets)
+            assert not any(part in call.stdout + call.stderr for part in secrets)
 
 
 @posix
