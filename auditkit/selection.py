@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from auditkit.errors import InvalidOptionError
 from auditkit.filters import Filter
 from auditkit.run import AuditRun, Batches, pick
+from auditkit.scan import labelled
 from auditkit.schema import POSITION, RUN_ID
 
 if TYPE_CHECKING:
@@ -161,10 +162,8 @@ def matching(run: AuditRun, filter: Filter) -> Batches:
     start = 0
     for batch in run.batches():
         if filter:
-            places = pa.array(run.positions[start : start + len(batch)])  # type: ignore[index]
-            names = pa.repeat(pa.scalar(run.id), len(batch))
-            labelled = batch.append_column(RUN_ID, names).append_column(POSITION, places)
-            yield batch.filter(pa.array(filter.mask(labelled)))
+            places = run.positions[start : start + len(batch)]  # type: ignore[index]
+            yield batch.filter(pa.array(filter.mask(labelled(run.id, places, batch))))
         else:
             yield batch
         start += len(batch)

@@ -14,6 +14,9 @@ from auditkit.naming import check_run_id
 from auditkit.run import AuditRun, RunHeader
 
 ENVIRONMENT_VARIABLE = "AUDITKIT_SOURCE"
+DATABASES = frozenset({"sqlite", "postgresql", "mysql", "mariadb", "duckdb"})
+DATASET = "parquet:"
+MAPPING_SUFFIX = ".toml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +59,12 @@ def open_source(
 
     Parameters
     ----------
-    location : path, glob, list of paths, or Source
+    location : path, glob, list of paths, URL, or Source
         A folder (read without its subfolders), a glob such as `runs/**/*.json`, one file, or several.
-        Left out: the environment variable `AUDITKIT_SOURCE`.
+        `sqlite:///audit.sqlite`, `postgresql+psycopg://…`, `mysql+pymysql://…`, `duckdb:///…`: a database
+        with the tables of `auditkit db init`; a TOML file: a database with tables of another kind.
+        `s3://bucket/runs` and what else fsspec knows: a folder, a glob or a file there.
+        `parquet:PATH`: a Parquet dataset. Left out: the environment variable `AUDITKIT_SOURCE`.
     strict : bool
         Refuse JSON in which a key stands twice in one object; otherwise the last one counts.
     formula_guard : bool, optional
@@ -89,19 +95,37 @@ def open_source(
         )
     if isinstance(location, Source):
         return location
-    scheme = str(location).partition("://")[0] if "://" in str(location) else ""
-    if scheme:
-        raise NoSourceError(
-            f"Sources of the kind {scheme}:// cannot be opened. Give a folder, a glob or a file."
-        )
-    from auditkit.sources.files import open_files
+    options: dict[str, Any] = {
+        "strict": strict,
+        "formula_guard": formula_guard,
+        "max_uncompressed_bytes": max_uncompressed_bytes,
+    }
+    return _opened(location, options)
 
-    return open_files(
-        location,
-        strict=strict,
-        formula_guard=formula_guard,
-        max_uncompressed_bytes=max_uncompressed_bytes,
-    )
+
+def _opened(location: Any, options: dict[str, Any]) -> Source:
+    """The source at a place; what it is stands in front of `://` or `:`, or in the suffix."""
+    text = os.fspath(location) if isinstance(location, str | os.PathLike) else ""
+    scheme = text.partition("://")[0] if "://" in text else ""
+    if text.startswith(DATASET):
+        from auditkit.sources.dataset import open_dataset
+
+        return open_dataset(text.removeprefix(DATASET))
+    if scheme.partition("+")[0] in DATABASES:
+        from auditkit.sources.sql import open_database
+
+        return open_database(text)
+    if text.endswith(MAPPING_SUFFIX):
+        from auditkit.sources.sql import open_mapping
+
+        return open_mapping(text)
+    if scheme:
+        from auditkit.sources.storefiles import open_store_files
+
+        return open_store_files(text, **options)
+    from auditkit.sources.localfiles import open_files
+
+    return open_files(location, **options)
 
 
 def opened_each(run_ids: Sequence[str], source: Source) -> list[AuditRun | Exception]:

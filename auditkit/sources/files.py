@@ -1,32 +1,27 @@
-"""Runs in files: a folder, a glob, one file or several; the kind of a file is told by its content."""
+"""Runs in files, wherever these stand; the kind of a file is told by its content."""
 
 from __future__ import annotations
 
-import glob
 import logging
-import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from errno import ENOENT
-from functools import partial
-from typing import Any, BinaryIO, cast
+from functools import cached_property, partial
+from typing import Any, BinaryIO, Protocol
 
 from auditkit.errors import FailureList, InvalidRunError
-from auditkit.exportlog.logfile import LOG_NAME
 from auditkit.formats import recognise
 from auditkit.formats.base import RepeatedResults, headers
 from auditkit.formats.stream import InputStream
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
 from auditkit.sources.base import Listing, not_found
-from auditkit.sources.logged import guarded
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 _LARGEST_SHARED = 64 << 20
 """A file of several runs is kept in memory up to this size; a larger one is read once for each run."""
 log = logging.getLogger("auditkit")
-_NOT_RUNS = frozenset({LOG_NAME})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,30 +33,46 @@ class _Place:
     header: RunHeader
 
 
-_Shared = dict[str, dict[int, AuditRun] | Exception]
+_Runs = dict[int, AuditRun] | Exception
+
+
+class Files(Protocol):
+    """Files that may hold runs, looked for each time: one that was added is seen."""
+
+    @property
+    def location(self) -> str:
+        """Where they are, in words that may be shown and logged."""
+
+    @property
+    def named(self) -> bool:
+        """Whether each was named, so that every one has to hold runs; in a folder others may stand beside."""
+
+    def paths(self) -> list[str]:
+        """The files, in a stable order."""
+
+    def open_raw(self, path: str) -> BinaryIO:
+        """The bytes of one as they are stored; the stream can seek."""
+
+    def size(self, path: str) -> int:
+        """How many bytes one has."""
+
+    def guarded(self, path: str) -> bool:
+        """Whether one was written with the formula guard."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """The runs in some files, which are looked for each time: one that was added is seen."""
+    """The runs in some files."""
 
-    location: str
-    folder: str | None = None
-    pattern: str | None = None
-    files: tuple[str, ...] = ()
+    files: Files
     strict: bool = False
     formula_guard: bool | None = None
     max_uncompressed_bytes: int
 
-    def paths(self) -> list[str]:
-        """The files, sorted."""
-        if self.folder is not None:
-            with os.scandir(self.folder) as entries:
-                names = [e.path for e in entries if not e.name.startswith(".") and e.is_file()]
-            return sorted(name for name in names if os.path.basename(name) not in _NOT_RUNS)
-        if self.pattern is not None:
-            return sorted(path for path in glob.glob(self.pattern, recursive=True) if os.path.isfile(path))
-        return list(self.files)
+    @property
+    def location(self) -> str:
+        """Where the files are."""
+        return self.files.location
 
     def listing(self) -> Listing:
         """The headers of all runs, by file name, and the failures of the files that are broken."""
@@ -72,9 +83,9 @@ class FileSource:
         """The runs, each streaming from its file."""
         found = self._find(run_ids)
         wanted = _by_path(found)
-        shared: _Shared = {}
+        shared = {path: _Shared(self, path, places) for path, places in wanted.items() if len(places) > 1}
         return [
-            place if isinstance(place, Exception) else self._opened(place, wanted[place.path], shared)
+            place if isinstance(place, Exception) else self._opened(place, shared.get(place.path))
             for place in found
         ]
 
@@ -82,22 +93,20 @@ class FileSource:
         """The runs in memory; a file of several runs is read once."""
         found = self._find(run_ids)
         wanted = _by_path(found)
-        shared: _Shared = {}
+        shared = {path: _Shared(self, path, places) for path, places in wanted.items() if len(places) > 1}
         for place in found:
             if isinstance(place, Exception):
                 yield place
-            elif len(wanted[place.path]) == 1:
+            elif place.path not in shared:
                 yield _attempt_load(self._run(place))
             else:
-                if place.path not in shared:
-                    shared[place.path] = self._load_all(place.path, wanted[place.path])
-                runs = shared[place.path]
+                runs = shared[place.path].runs
                 yield runs if isinstance(runs, Exception) else runs[place.ordinal]
 
     def _places(self, glance: bool = False) -> tuple[list[_Place], FailureList]:
         failures = FailureList()
         places: list[_Place] = []
-        for path in self.paths():
+        for path in self.files.paths():
             try:
                 places += self._places_in(path, glance)
             except InvalidRunError as error:
@@ -124,7 +133,7 @@ class FileSource:
 
     def _may_stand_beside(self, path: str) -> bool:
         """Whether a file of the folder need not be a run: a README, a picture."""
-        return self.folder is not None and not _base_name(path).endswith(_SUFFIXES)
+        return not self.files.named and not _base_name(path).endswith(_SUFFIXES)
 
     def _without_doubles(self, places: list[_Place], failures: FailureList) -> list[_Place]:
         paths: dict[str, list[str]] = defaultdict(list)
@@ -132,13 +141,13 @@ class FileSource:
             paths[place.header.id].append(place.path)
         for run_id, where in paths.items():
             if len(where) > 1:
-                names = ", ".join(sorted(set(map(os.path.basename, where))))
+                names = ", ".join(sorted(set(map(posixpath.basename, where))))
                 rule = f"run {run_id!r} stands in {len(where)} places ({names}); point at one file or glob"
                 failures.extend(self._stream(self.location).refused(rule))
         return [place for place in places if len(paths[place.header.id]) == 1]
 
     def _find(self, run_ids: Sequence[str] | None) -> list[_Place | Exception]:
-        alone = len(self.files) == 1  # among several files a glance would miss an id that stands twice
+        alone = self.files.named and len(self.files.paths()) == 1  # among several an id may stand twice
         places, failures = self._places(glance=alone and run_ids is not None)
         if run_ids is None:
             return [*places, failures.error()] if failures else list(places)
@@ -159,22 +168,11 @@ class FileSource:
     def _run(self, place: _Place, whole: bool = False) -> AuditRun:
         return AuditRun(**vars(place.header), batches=partial(self._batches, place, whole))
 
-    def _opened(self, place: _Place, wanted: list[_Place], shared: _Shared) -> AuditRun:
+    def _opened(self, place: _Place, shared: _Shared | None) -> AuditRun:
         """A run that streams; or of several in one file, the first one that is read reads them all."""
-        if len(wanted) == 1 or os.path.getsize(place.path) > _LARGEST_SHARED:
+        if shared is None or self.files.size(place.path) > _LARGEST_SHARED:
             return self._run(place)
-
-        def batches() -> Batches:
-            if place.path not in shared:
-                shared[place.path] = self._load_all(place.path, wanted)
-            runs = shared[place.path]
-            if isinstance(runs, Exception):
-                raise runs
-            if runs[place.ordinal].header != place.header:
-                raise HeaderChanged(runs[place.ordinal])
-            yield from runs[place.ordinal].batches()
-
-        return AuditRun(**vars(place.header), batches=batches)
+        return AuditRun(**vars(place.header), batches=partial(shared.batches, place))
 
     def _batches(self, place: _Place, whole: bool) -> Batches:
         """The batches of one run of a file.
@@ -207,7 +205,8 @@ class FileSource:
             f"calls itself {place.header.id!r} in front of its results and {header.id!r} behind them"
         )
 
-    def _load_all(self, path: str, places: Iterable[_Place]) -> dict[int, AuditRun] | Exception:
+    def load_all(self, path: str, places: Iterable[_Place]) -> _Runs:
+        """The runs of a file that stand at these places, or why it cannot be read."""
         wanted = {place.ordinal for place in places}
         try:
             with suppress(RepeatedResults):
@@ -219,12 +218,39 @@ class FileSource:
     def _stream(self, path: str, glance: bool = False) -> InputStream:
         return InputStream(
             name=path,
-            open_raw=partial(_open_raw, path),
+            open_raw=partial(self.files.open_raw, path),
             strict=self.strict,
-            formula_guard=guarded(path) if self.formula_guard is None else self.formula_guard,
+            formula_guard=self.files.guarded(path) if self.formula_guard is None else self.formula_guard,
             glance=glance,
             max_uncompressed_bytes=self.max_uncompressed_bytes,
         )
+
+
+class _Shared:
+    """The runs of one file that are wanted, read at once when the first of them is."""
+
+    def __init__(self, source: FileSource, path: str, places: list[_Place]):
+        self._source = source
+        self._path = path
+        self._places = places
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the runs: another process reads them itself."""
+        return {name: value for name, value in vars(self).items() if name != "runs"}
+
+    @cached_property
+    def runs(self) -> _Runs:
+        """By their ordinal, or why they cannot be read."""
+        return self._source.load_all(self._path, self._places)
+
+    def batches(self, place: _Place) -> Batches:
+        """The batches of one of them."""
+        if isinstance(self.runs, Exception):
+            raise self.runs
+        run = self.runs[place.ordinal]
+        if run.header != place.header:
+            raise HeaderChanged(run)
+        yield from run.batches()
 
 
 def _by_path(found: Sequence[_Place | Exception]) -> dict[str, list[_Place]]:
@@ -233,27 +259,6 @@ def _by_path(found: Sequence[_Place | Exception]) -> dict[str, list[_Place]]:
         if isinstance(place, _Place):
             places[place.path].append(place)
     return places
-
-
-def open_files(location: Any, **options: Any) -> FileSource:
-    """A source of the files at a path, a glob, or several paths.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing at that path, or the glob matches nothing.
-    """
-    if isinstance(location, list | tuple):
-        paths = tuple(os.fspath(path) for path in location)
-        return FileSource(location=", ".join(paths[:3]), files=paths, **options)
-    path = os.path.expanduser(os.fspath(location))
-    if os.path.isdir(path):
-        return FileSource(location=path, folder=path, **options)
-    if os.path.exists(path):
-        return FileSource(location=path, files=(path,), **options)
-    if glob.has_magic(path) and glob.glob(path, recursive=True):
-        return FileSource(location=path, pattern=path, **options)
-    raise FileNotFoundError(ENOENT, "No such folder, file or glob of audit runs", path)
 
 
 def _events(stream: InputStream, whole: bool) -> Iterator[Any]:
@@ -288,12 +293,8 @@ def _attempt_load(run: AuditRun) -> AuditRun | Exception:
         return error
 
 
-def _open_raw(path: str) -> BinaryIO:
-    return cast(BinaryIO, open(path, "rb", buffering=0))
-
-
 def _base_name(path: str) -> str:
-    name = os.path.basename(path).lower()
+    name = posixpath.basename(path).lower()
     for suffix in (".gz", ".zst"):
         name = name.removesuffix(suffix)
     return name
