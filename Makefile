@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TORTURE := $(addprefix tests/test_,$(addsuffix .py,faults formats_xlsx guard hostile_loading powercut \
     protect_encryption protect_pseudonyms))
 
-.PHONY: demo lab web test torture notebooks check bench bench-widgets clean help
+.PHONY: demo lab web test torture notebooks check bench bench-scale bench-widgets clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -41,6 +41,11 @@ check: $(READY)
 bench: $(READY)  ## measure against the peers (minutes; makes 2.6 GB below build/)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+bench-scale: $(READY)  ## measure databases, Parquet, processes and kills (an hour; makes 9 GB below build/; needs PostgreSQL)
+	$(BIN)/python -m benchmarks --scale
+	$(BIN)/python -m benchmarks.scale_listing
+	$(BIN)/python -m benchmarks.scale_kills
 
 bench-widgets: $(READY)  ## measure the widgets in a real browser beside two other tables (minutes; needs Chromium)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

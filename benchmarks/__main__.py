@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import jobs, report, scale
 from benchmarks.data import ROOT
-from benchmarks.jobs import ROWS, Row
+from benchmarks.jobs import Row
 from benchmarks.measure import compare
 
 DEFAULT_RUNS = 5
@@ -20,7 +20,8 @@ def main() -> int:
     """Measure the chosen rows and print the table; 1 when a target is missed, or a side fails."""
     options = _options()
     compileall.compile_dir(ROOT / "auditkit", quiet=1)  # as pip does; compiling belongs to no start
-    rows = [row for row in ROWS if not options.only or row.name in options.only]
+    table = scale.ROWS if options.scale else jobs.ROWS
+    rows = [row for row in table if not options.only or row.name in options.only]
     print(f"{report.machine()}; medians of {options.runs}\n\n{report.head()}", flush=True)
     missed = False
     for row in rows:
@@ -62,9 +63,10 @@ def _options() -> argparse.Namespace:
         "--only",
         action="append",
         metavar="NAME",
-        choices=[row.name for row in ROWS],
+        choices=[row.name for row in (*jobs.ROWS, *scale.ROWS)],
         help="measure this row only; may be repeated",
     )
+    parser.add_argument("--scale", action="store_true", help="the rows of `make bench-scale`")
     parser.add_argument("--runs", type=int, default=DEFAULT_RUNS, metavar="N", help="runs of each side (5)")
     parser.add_argument("--quick", action="store_true", help="a hundredth of the data, smoke check")
     return parser.parse_args()

@@ -32,7 +32,7 @@ def machine() -> str:
     day = time.strftime("%Y-%m-%d", time.gmtime())
     return (
         f"{day}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
-        f"Python {platform.python_version()}, Node {node or 'not found'}"
+        f"Python {platform.python_version()}, Node {node or 'not found'}, load {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -78,11 +78,13 @@ def _ratio(seen: Seen) -> float | None:
     if not (isinstance(seen.ours, Cost) and isinstance(seen.peer, Cost)):
         return None
     target = seen.row.target or Target(ratio="peer/ours", bound=1)
-    if target.of == "cpu":
-        ours, peer = seen.ours.cpu_seconds, seen.peer.cpu_seconds
-    else:
-        ours, peer = float(seen.ours.peak_bytes), float(seen.peer.peak_bytes)
+    ours, peer = (_measured(cost, target.of) for cost in (seen.ours, seen.peer))
     return peer / ours if target.ratio == "peer/ours" else ours / peer
+
+
+def _measured(cost: Cost, what: str) -> float:
+    figures = {"cpu": cost.cpu_seconds, "memory": float(cost.peak_bytes), "wall": cost.wall_seconds}
+    return figures[what]
 
 
 def _cpu(side: Outcome) -> str:
