@@ -12,17 +12,21 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditkit.beside import checksum_line, checksum_of, checksum_path
+from auditkit.beside import checksum_line, checksum_of, checksum_path, stands
 from auditkit.disk import OWNER_AND_GROUP, OWNER_ONLY
 from auditkit.errors import AuditkitError, ExportExistsError, InvalidOptionError, VerificationError
 from auditkit.exportlog import ExportLog
 from auditkit.exportlog.logfile import LOG_NAME
+from auditkit.exportlog.reading import default_log, local_log
 from auditkit.filters import Filter
 from auditkit.formats.base import Sink
 from auditkit.holds import held_by, whole_lines
 from auditkit.publish import Draft, IfExists, Published, PublishLog, publish
 from auditkit.receipts import ExportReceipt
 from auditkit.run import AuditRun
+from auditkit.sources.base import DATABASES
+from auditkit.store import Location, location_of
+from auditkit.store.upload import require_writable
 
 if TYPE_CHECKING:
     from auditkit.protect.pseudonyms import Pseudonymizer, Pseudonyms
@@ -36,13 +40,15 @@ SEALED_SUFFIX = ".age"
 class Destination:
     """The folder of some exports, and what is done to every file on its way there."""
 
-    folder: Path
+    folder: Location
     if_exists: IfExists
     log: PublishLog
     mode: int
     checksum: bool
     recipients: tuple[str, ...]
     pseudonymizer: Pseudonymizer | None
+    holding: ExportLog | None = None
+    """The log whose holds count, where `log` is none in a file, or is more than that."""
     pseudonyms: Pseudonyms | None = None
     source_location: str | None = None
 
@@ -89,15 +95,15 @@ class Destination:
 
     def refusal(self, name: str) -> AuditkitError | None:
         """Why a file of that name is not to be replaced: it is held, or the log cannot tell; else None."""
-        if self.if_exists != "replace" or not isinstance(self.log, ExportLog):
+        if self.if_exists != "replace" or self.holding is None:
             return None
         path = self.folder / name
         for place in (path, checksum_path(path)):
-            if not os.path.lexists(place):
+            if not stands(place):
                 continue
             if isinstance(self._held, VerificationError):
                 return self._held
-            if self.log.located(place) in self._held:
+            if self.holding.located(place) in self._held:
                 why = "It is held, and was not replaced (release it first, or leave out if_exists='replace')"
                 return ExportExistsError(errno.EEXIST, why, str(place))
         return None
@@ -105,10 +111,10 @@ class Destination:
     @cached_property
     def _held(self) -> Collection[str] | VerificationError:
         """What the log holds, read once: a batch would read it again and again, ever longer."""
-        if not isinstance(self.log, ExportLog):
+        if self.holding is None:
             return ()
         try:
-            return held_by(self.log.path, whole_lines(self.log.path), "the file was not replaced")
+            return held_by(self.holding.path, whole_lines(self.holding.path), "the file was not replaced")
         except VerificationError as error:
             return error
 
@@ -121,7 +127,7 @@ class Destination:
         for index, outcome in enumerate(outcomes):
             if not isinstance(outcome, ExportReceipt) or not self._wants_checksum(outcome):
                 continue
-            if os.path.lexists(checksum_path(outcome.path)) and checksum_of(outcome.path) is None:
+            if stands(checksum_path(outcome.path)) and checksum_of(outcome.path) is None:
                 result[index] = _no_checksum(outcome.path)
             else:
                 drafts[index] = self._checksum_draft(outcome)
@@ -166,8 +172,11 @@ def open_destination(
     InvalidOptionError
         If one of them makes no sense; nothing has been read or written by then.
     """
-    folder = Path(output_dir)
-    _warn_if_loose(folder)
+    folder = location_of(output_dir)
+    if isinstance(folder, Path):
+        _warn_if_loose(folder)
+    else:
+        require_writable(folder)
     mode = OWNER_AND_GROUP if group_readable else OWNER_ONLY
     recipients: tuple[str, ...] = ()
     if encrypt_to is not None:
@@ -178,10 +187,12 @@ def open_destination(
         raise InvalidOptionError(
             f"pseudonymizer={pseudonymizer!r} is none. Make one: ak.Pseudonymizer(key_file)."
         )
+    publish_log, holding = _logs(log, folder, mode)
     return Destination(
         folder=folder,
         if_exists=if_exists,
-        log=_log(log, folder, mode),
+        log=publish_log,
+        holding=holding,
         mode=mode,
         checksum=checksum,
         recipients=recipients,
@@ -189,17 +200,25 @@ def open_destination(
     )
 
 
-def _log(log: Any, folder: Path, mode: int) -> PublishLog:
-    """The log that every file is entered in: that of the folder, unless another one is given."""
+def _logs(log: Any, folder: Location, mode: int) -> tuple[PublishLog, ExportLog | None]:
+    """The log that every file is entered in, that of the folder unless one is given; whose holds count."""
+    if isinstance(log, str) and log.partition("://")[0].partition("+")[0] in DATABASES and "://" in log:
+        from auditkit.sources.sql.exportlog import SqlExportLog
+
+        log = SqlExportLog(log)
+    own = ExportLog(path=default_log(folder), mode=mode)
+    if hasattr(log, "beside"):
+        return log.beside(own), own
     if isinstance(log, PublishLog):
-        return log
+        return log, log if isinstance(log, ExportLog) else None
     try:
-        return ExportLog(path=folder / LOG_NAME if log is None else Path(log), mode=mode)
+        given = own if log is None else ExportLog(path=local_log(log), mode=mode)
     except TypeError:
         raise InvalidOptionError(
             f"log={log!r} is neither a path nor an export log. Leave it out for {LOG_NAME} in the folder "
             "of the exports."
         ) from None
+    return given, given
 
 
 def _warn_if_loose(folder: Path) -> None:
@@ -219,7 +238,7 @@ def _followed(receipt: ExportReceipt, checksum: Published | Exception) -> Export
     return checksum if isinstance(checksum, Exception) else replace(receipt, log_head=checksum.log_head)
 
 
-def _no_checksum(path: Path) -> ExportExistsError:
+def _no_checksum(path: Location) -> ExportExistsError:
     return ExportExistsError(
         errno.EEXIST,
         f"It is no checksum of {path.name}, which was exported, and was left alone (move it away)",

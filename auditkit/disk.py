@@ -64,7 +64,7 @@ def tidy(action: Callable[..., object], *arguments: Any) -> None:
 
 
 @contextlib.contextmanager
-def named_errors(path: Path | str) -> Iterator[None]:
+def named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Let an OS error about our temporary file, or about no named file, name the file that was to be."""
     try:
         yield

@@ -13,8 +13,9 @@ from auditkit.errors import InvalidOptionError, Problem, VerificationError
 from auditkit.exportlog.chain import Chain, read_chain
 from auditkit.exportlog.log import ExportLog
 from auditkit.exportlog.logfile import opened_to_read
-from auditkit.exportlog.reading import log_path
+from auditkit.exportlog.reading import log_of
 from auditkit.exportlog.standing import standing
+from auditkit.store import Location, StorePath, location_of, require_found
 
 
 def hold_export(
@@ -30,14 +31,14 @@ def hold_export(
 
     Parameters
     ----------
-    path : path or receipt
+    path : path, URL or receipt
         What the log says stands there, and does: an export, its `.sha256`, an evidence bag.
     release : bool
         End the hold.
     reason : str, optional
         For the log: a case number, for example.
     log : path, optional
-        The export log, where it does not stand in the folder of the file.
+        The export log, where it does not stand in the folder of the file; of a store: in the working folder.
 
     Raises
     ------
@@ -54,9 +55,9 @@ def hold_export(
     >>> ak.cleanup_old_exports(folder, days_old=0)
     []
     """
-    place = Path(path)
-    is_link = stat.S_ISLNK(os.lstat(place).st_mode)
-    export_log = ExportLog(path=log_path(place.parent if log is None else log))
+    place = location_of(path)
+    is_link = _is_link(place)
+    export_log = ExportLog(path=log_of(place.parent, log))
     if not os.path.lexists(export_log.path):
         raise FileNotFoundError(
             errno.ENOENT,
@@ -70,6 +71,14 @@ def hold_export(
         if is_link or facts["path"] not in (says.held if release else says.present):
             raise _not_held(place, export_log.path) if release else _not_holdable(place, export_log.path)
         return opened.append([export_log.entry("released" if release else "held", facts)])
+
+
+def _is_link(place: Location) -> bool:
+    """Whether what stands there is a link; it is an error if nothing does."""
+    if isinstance(place, StorePath):
+        require_found(place)
+        return False
+    return stat.S_ISLNK(os.lstat(place).st_mode)
 
 
 def held_by(log: Path, chain: Chain, left: str) -> Collection[str]:
@@ -102,14 +111,14 @@ def whole_lines(log: Path) -> Chain:
         return Chain()
 
 
-def _not_holdable(place: Path, log: Path) -> InvalidOptionError:
+def _not_holdable(place: Location, log: Path) -> InvalidOptionError:
     return InvalidOptionError(
         f"{place} cannot be held: the export log {log} knows of no such file that stands there. Give an "
         "export, its .sha256 or an evidence bag, as the log calls it, or the log that knows it (log=, --log)."
     )
 
 
-def _not_held(place: Path, log: Path) -> InvalidOptionError:
+def _not_held(place: Location, log: Path) -> InvalidOptionError:
     return InvalidOptionError(
         f"{place} is not held in the export log {log}. Name what is, or the log that holds it (log=, --log)."
     )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,26 +12,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from auditkit.disk import OWNER_ONLY, make_folder, named_errors, opened_folder, sync, tidy
+from auditkit.disk import OWNER_ONLY, named_errors, tidy
 from auditkit.errors import ExportExistsError, InvalidOptionError
 from auditkit.formats.base import Compression, Sink
-from auditkit.leftovers import claim_name, sweep, temporary_name
+from auditkit.leftovers import temporary_name
 from auditkit.locking import lock
 from auditkit.naming import version_name
+from auditkit.places import NEW, Place, place_of
+from auditkit.store import Location
 from auditkit.writer import Seal, Writer
 
 IfExists = Literal["version", "error", "replace"]
 POLICIES = ("version", "error", "replace")
-
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """A file that is to be: where, and who writes it. `about` is for the log, asked once it is written."""
 
-    folder: Path
+    folder: Location
     name: str
     write: Callable[[Sink], None]
     compression: Compression | None = None
@@ -59,7 +56,7 @@ class Staged:
 class Published:
     """A file in its place; `reused` if it stood there before with the same bytes."""
 
-    path: Path
+    path: Location
     bytes: int
     sha256: str
     reused: bool
@@ -116,21 +113,19 @@ def publish(
         )
     outcomes: list[Published | Exception | Staged] = []
     with contextlib.ExitStack() as cleaning:
-        for folder in {draft.folder for draft in drafts}:
-            sweep(folder, stat.S_ISREG, os.unlink)
+        places = {folder: place_of(folder) for folder in {draft.folder: None for draft in drafts}}
+        for place in places.values():
+            place.sweep()
         for draft in drafts:
-            outcomes.append(_attempt(cleaning.enter_context, _staged(draft)))
+            outcomes.append(_attempt(cleaning.enter_context, _staged(draft, places[draft.folder])))
         staged = [outcome for outcome in outcomes if isinstance(outcome, Staged)]
         if staged:
-            folders = {
-                folder: cleaning.enter_context(opened_folder(folder))
-                for folder in {one.draft.folder: None for one in staged}
-            }
+            folders = {one.draft.folder: None for one in staged}
+            syncs = [cleaning.enter_context(places[folder].opened()) for folder in folders]
             with (log or NoLog()).publishing(staged) as begun:
-                placed = [_attempt(_place, one, if_exists) for one in staged]
-                for folder, descriptor in folders.items():
-                    with named_errors(folder):
-                        sync(descriptor)
+                placed = [_attempt(_place, places[one.draft.folder], one, if_exists) for one in staged]
+                for sync in syncs:
+                    sync()
                 head = begun.commit(placed)
             by_id = {id(one): _logged(outcome, head) for one, outcome in zip(staged, placed, strict=True)}
             outcomes = [by_id.get(id(outcome), outcome) for outcome in outcomes]
@@ -149,16 +144,17 @@ def _attempt(action: Callable[..., Any], *arguments: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _staged(draft: Draft) -> Iterator[Staged]:
+def _staged(draft: Draft, place: Place) -> Iterator[Staged]:
     """The draft as a synced file of a temporary name, gone again afterwards."""
     target = draft.folder / draft.name
     started = time.perf_counter()
     with contextlib.ExitStack() as tidying:
         with named_errors(target):
-            make_folder(draft.folder, draft.mode)
-            temporary = draft.folder / temporary_name()
+            folder = place.prepare(draft.mode)
+        with named_errors(target if folder == draft.folder else folder):
+            temporary = folder / temporary_name()
             tidying.callback(tidy, os.unlink, temporary)  # before it is made: Ctrl-C may come right then
-            descriptor = os.open(temporary, _NEW, OWNER_ONLY)
+            descriptor = os.open(temporary, NEW, OWNER_ONLY)
             tidying.callback(tidy, os.close, descriptor)
             lock(descriptor)  # as long as we live, nobody takes it for a leftover
             writer = Writer(descriptor, draft.compression, draft.seal)
@@ -181,18 +177,18 @@ def _staged(draft: Draft) -> Iterator[Staged]:
         )
 
 
-def _place(staged: Staged, if_exists: IfExists) -> Published:
+def _place(place: Place, staged: Staged, if_exists: IfExists) -> Published:
     """Give a staged file its name, or the next one that is free or holds the same bytes."""
     version = 1
     while True:
         path = staged.draft.folder / version_name(staged.draft.name, version)
         with named_errors(path):
-            if _holds_same_bytes(path, staged):
+            if place.holds(path, staged):
                 return _published(staged, path, reused=True)
             try:
-                _give_name(staged, path, os.replace if if_exists == "replace" else _link)
+                place.give_name(staged, path, replace=if_exists == "replace")
             except FileExistsError:
-                if _holds_same_bytes(path, staged):  # somebody was quicker with the same
+                if place.holds(path, staged):  # somebody was quicker with the same
                     continue
                 if if_exists == "error":
                     raise ExportExistsError(
@@ -205,7 +201,7 @@ def _place(staged: Staged, if_exists: IfExists) -> Published:
         return _published(staged, path)
 
 
-def _published(staged: Staged, path: Path, *, reused: bool = False) -> Published:
+def _published(staged: Staged, path: Location, *, reused: bool = False) -> Published:
     return Published(
         path=path,
         bytes=staged.bytes,
@@ -213,49 +209,3 @@ def _published(staged: Staged, path: Path, *, reused: bool = False) -> Published
         reused=reused,
         plain_sha256=staged.plain_sha256,
     )
-
-
-def _give_name(staged: Staged, path: Path, how: Callable[[Path, Path], None]) -> None:
-    try:
-        how(staged.temporary, path)
-    except OSError:
-        if not _is_there(staged, path):  # network disks may report as failed what they have done
-            raise
-
-
-def _is_there(staged: Staged, path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return os.path.samestat(os.fstat(staged.descriptor), os.lstat(path))
-    return False
-
-
-def _link(temporary: Path, path: Path) -> None:
-    try:
-        os.link(temporary, path)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        _claim_and_rename(temporary, path)
-
-
-def _claim_and_rename(temporary: Path, path: Path) -> None:
-    """Without hard links: whoever creates the lock file may rename, if the name is still free."""
-    claim = path.with_name(claim_name(path.name))
-    with contextlib.ExitStack() as tidying:
-        descriptor = os.open(claim, _NEW, OWNER_ONLY)
-        tidying.callback(tidy, os.unlink, claim)
-        tidying.callback(tidy, os.close, descriptor)
-        if os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        os.rename(temporary, path)
-
-
-def _holds_same_bytes(path: Path, staged: Staged) -> bool:
-    try:
-        found = os.lstat(path)
-        if not stat.S_ISREG(found.st_mode) or found.st_size != staged.bytes:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
-    except (FileNotFoundError, PermissionError):  # what cannot be read is not known to be the same
-        return False

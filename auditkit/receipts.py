@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.filters import Filter
+from auditkit.store import StorePath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,8 @@ class ExportReceipt(os.PathLike[str]):
 
     Attributes
     ----------
-    path : Path
+    path : Path or StorePath
+        In an object store its URL, as `os.fspath` and `pandas.read_csv` take it.
     format : str
     run_ids : tuple of str
     rows, rows_total : int
@@ -40,9 +42,12 @@ class ExportReceipt(os.PathLike[str]):
         How long it took.
     reused : bool
         Whether the file stood there before, with the same bytes.
+    parts : tuple of ExportReceipt
+        Of a run in parts: a receipt for each, in order; all else but path and sha256, which are those
+        of the manifest, is then said of them together.
     """
 
-    path: Path
+    path: Path | StorePath
     format: str
     run_ids: tuple[str, ...]
     rows: int
@@ -56,6 +61,7 @@ class ExportReceipt(os.PathLike[str]):
     log_head: str | None = field(default=None, repr=False, compare=False)
     seconds: float = field(repr=False, compare=False)
     reused: bool = field(repr=False, compare=False)
+    parts: tuple[ExportReceipt, ...] = field(default=(), repr=False)
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)

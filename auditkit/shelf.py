@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import logging
 import os
-import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,12 @@ from auditkit.beside import CHECKSUM_SUFFIX
 from auditkit.errors import InvalidOptionError
 from auditkit.exportlog.chain import Chain
 from auditkit.exportlog.log import ExportLog
-from auditkit.exportlog.reading import log_path
+from auditkit.exportlog.reading import log_of
 from auditkit.exportlog.standing import standing
 from auditkit.holds import held_by, whole_lines
 from auditkit.naming import export_format
+from auditkit.shelves import Shelf, files_of, opened_shelf
+from auditkit.store import Found, Location, StorePath, location_of
 
 _RECENT = 5
 _DAY_SECONDS = 86_400
@@ -68,7 +69,8 @@ def get_export_stats(output_dir: str | os.PathLike[str] = "exports") -> ExportSt
 
     Parameters
     ----------
-    output_dir : path
+    output_dir : path or URL
+        A folder, of this machine or of a store such as `s3://bucket/exports`.
 
     Returns
     -------
@@ -81,16 +83,16 @@ def get_export_stats(output_dir: str | os.PathLike[str] = "exports") -> ExportSt
     >>> ak.get_export_stats("no such folder").total_size
     '0.00 KB'
     """
-    found = _exports(Path(output_dir))
-    total = sum(status.st_size for _, status in found)
-    newest = sorted(found, key=lambda item: (-item[1].st_mtime_ns, item[0]))
-    counts = Counter(export_format(name) or "" for name, _ in found)
+    found = exports_in(location_of(output_dir))
+    total = sum(export.bytes for export in found)
+    newest = sorted(found, key=lambda export: (-export.modified_ns, export.name))
+    counts = Counter(export_format(export.name) or "" for export in found)
     return ExportStats(
         total_files=len(found),
         files_by_format=dict(sorted(counts.items())),
         total_bytes=total,
         total_size=size_in_words(total),
-        recent_exports=[name for name, _ in newest[:_RECENT]],
+        recent_exports=[export.name for export in newest[:_RECENT]],
     )
 
 
@@ -100,7 +102,7 @@ def cleanup_old_exports(
     days_old: float = 30,
     dry_run: bool = False,
     log: str | os.PathLike[str] | None = None,
-) -> list[Path]:
+) -> list[Path | StorePath]:
     """Remove exports whose last change is more than some days ago, with their `.sha256` files.
 
     Touches regular files that auditkit named, never follows a link, never enters a subfolder, and keeps
@@ -109,18 +111,18 @@ def cleanup_old_exports(
 
     Parameters
     ----------
-    output_dir : path
+    output_dir : path or URL
         A folder that does not exist holds nothing to remove.
     days_old : float
         Age in days of 24 hours, 0 or more.
     dry_run : bool
         Only say what would be removed.
     log : path, optional
-        The export log, where it does not stand in the folder.
+        The export log, where it does not stand in the folder; of a store: not in the working folder.
 
     Returns
     -------
-    list of Path
+    list of Path or StorePath
         What was removed, or would be, by name.
 
     Raises
@@ -140,28 +142,26 @@ def cleanup_old_exports(
     """
     if not 0 <= days_old < float("inf"):
         raise InvalidOptionError(f"days_old={days_old!r} is not a number of days. Give 0 or more.")
-    folder = Path(output_dir)
-    cutoff = time.time() - days_old * _DAY_SECONDS
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    except FileNotFoundError:
-        return []
-    try:
-        old = sorted(name for name, status in _exports(descriptor) if status.st_mtime < cutoff)
+    folder = location_of(output_dir)
+    cutoff = (time.time() - days_old * _DAY_SECONDS) * 1e9
+    with contextlib.ExitStack() as closing:
+        try:
+            shelf = closing.enter_context(opened_shelf(folder))
+        except FileNotFoundError:
+            return []
+        old = sorted(export.name for export in shelf.files(_is_export) if export.modified_ns < cutoff)
         if not old:
             return []
-        cleaning = _Cleaning(folder, descriptor, ExportLog(path=log_path(folder if log is None else log)))
+        cleaning = _Cleaning(folder, shelf, ExportLog(path=log_of(folder, log)))
         return [folder / name for name in (cleaning.told(old) if dry_run else cleaning.done(old))]
-    finally:
-        os.close(descriptor)
 
 
 class _Cleaning:
     """The removal of some files from an opened folder."""
 
-    def __init__(self, folder: Path, descriptor: int, log: ExportLog):
+    def __init__(self, folder: Location, shelf: Shelf, log: ExportLog):
         self._folder = folder
-        self._descriptor = descriptor
+        self._shelf = shelf
         self._log = log
 
     def told(self, names: Sequence[str]) -> list[str]:
@@ -171,8 +171,7 @@ class _Cleaning:
     def done(self, names: Sequence[str]) -> list[str]:
         """What of some exports is gone; it stands in the log before it is."""
         with self._log.opened() as log:
-            if not os.path.samestat(os.stat(self._folder), os.fstat(self._descriptor)):
-                raise OSError(errno.ESTALE, "The folder was replaced while it was cleaned", str(self._folder))
+            self._shelf.check()
             chain = log.chain()
             present = standing(chain.entries).present
             leaving = self._free(names, chain)
@@ -180,7 +179,7 @@ class _Cleaning:
             log.append([self._entry("removed", name, before[name]) for name in leaving])
             kept: list[tuple[str, OSError]] = []
             gone = [name for name in leaving if self._removed(name, kept)]
-            os.fsync(self._descriptor)
+            self._shelf.sync()
             log.append([self._after_all(name, before[name], error) for name, error in kept])
         if kept:
             raise kept[0][1]
@@ -190,7 +189,7 @@ class _Cleaning:
         held = held_by(self._log.path, chain, "nothing was removed")
         free = [name for name in names if self._path(name) not in held]
         beside = {name + CHECKSUM_SUFFIX for name in free}
-        there = [name for name, _ in _regular_files(self._descriptor, beside.__contains__)]
+        there = [found.name for found in self._shelf.files(beside.__contains__)]
         return sorted([*free, *(name for name in there if self._path(name) not in held)])
 
     def _path(self, name: str) -> str:
@@ -208,7 +207,7 @@ class _Cleaning:
 
     def _removed(self, name: str, kept: list[tuple[str, OSError]]) -> bool:
         try:
-            os.unlink(name, dir_fd=self._descriptor)
+            self._shelf.remove(name)
         except FileNotFoundError:  # somebody else was quicker
             return False
         except OSError as error:
@@ -228,23 +227,10 @@ def size_in_words(size_bytes: int) -> str:
     return f"{size:.2f} {_UNITS[-1]}"
 
 
-def _exports(folder: int | Path) -> list[tuple[str, os.stat_result]]:
-    """The exports of a folder, which may be one that is open."""
-    return _regular_files(folder, lambda name: export_format(name) is not None)
+def exports_in(folder: Location) -> list[Found]:
+    """The exports of a folder."""
+    return files_of(folder, _is_export)
 
 
-def _regular_files(folder: int | Path, wanted: Callable[[str], bool]) -> list[tuple[str, os.stat_result]]:
-    at: dict[str, Any] = {"dir_fd": folder} if isinstance(folder, int) else {}
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    found = []
-    for name in filter(wanted, names):
-        try:
-            status = os.lstat(name if at else Path(folder, name), **at)  # type: ignore[arg-type]
-        except FileNotFoundError:  # removed by somebody else in the meantime
-            continue
-        if stat.S_ISREG(status.st_mode):
-            found.append((name, status))
-    return found
+def _is_export(name: str) -> bool:
+    return export_format(name) is not None

@@ -10,6 +10,7 @@ import click
 
 from auditkit.cli.options import echo_json, json_option, visible
 from auditkit.errors import VerificationError
+from auditkit.store import Location, StorePath, found_at, location_of
 
 FAILED = 1
 
@@ -52,10 +53,11 @@ def _report(path: str, given: dict[str, str | None]) -> Any:
 
     if given["allowed_signers"] is not None:
         read_allowed_signers(given["allowed_signers"])  # though nothing may need it: it was given to be used
-    if looks_like_bag(Path(path)):
+    place = location_of(path)
+    if isinstance(place, Path) and looks_like_bag(place):
         _refuse("an evidence bag", given, "anchor", "log", "sha256")
         return verify_bag(path, given["allowed_signers"])
-    if _is_folder(path, given):
+    if _is_folder(place, given):
         _refuse("a folder", given, "sha256")
         return verify_exports(
             path, given["anchor"], allowed_signers=given["allowed_signers"], log=given["log"]
@@ -64,12 +66,16 @@ def _report(path: str, given: dict[str, str | None]) -> Any:
     return verify_file(path, given["sha256"], log=given["log"])
 
 
-def _is_folder(path: str, given: dict[str, str | None]) -> bool:
+def _is_folder(place: Location, given: dict[str, str | None]) -> bool:
     """Whether a folder is meant: what is not there is a file, unless all that is said of it fits a folder."""
-    if os.path.lexists(path):
-        return os.path.isdir(path)
+    if isinstance(place, StorePath):
+        found = found_at(place)
+        if found is not None:
+            return found.is_folder
+    elif os.path.lexists(place):
+        return os.path.isdir(place)
     of_a_folder = given["anchor"] is not None or given["allowed_signers"] is not None
-    return of_a_folder and given["sha256"] is None and not Path(path).suffix
+    return (of_a_folder or isinstance(place, StorePath)) and given["sha256"] is None and not place.suffix
 
 
 def _refuse(what: str, given: dict[str, str | None], *names: str) -> None:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.disk import sync_folder
-from auditkit.errors import in_words
+from auditkit.errors import MissingExtraError, in_words
 from auditkit.exportlog.chain import START, Entry
 from auditkit.exportlog.logfile import OpenLog, open_log
 from auditkit.exportlog.remains import find_whole_file
 from auditkit.publish import Begun, Published, Staged
+from auditkit.store import Location, StorePath, located_from
 
 ACTOR = "AUDITKIT_ACTOR"
 _INTERRUPTED = "interrupted before the file was there"
@@ -65,8 +66,10 @@ class ExportLog:
                     self._settle(log)
                 raise
 
-    def located(self, path: Path) -> str:
-        """A file as the log calls it: seen from the log's own folder, so that both can move."""
+    def located(self, path: Location) -> str:
+        """A file as the log calls it: seen from the log's own folder, so that both can move; or its URL."""
+        if isinstance(path, StorePath):
+            return str(path)
         if path.parent == self.path.parent:
             return path.name
         folder = os.path.realpath(path.parent)
@@ -87,7 +90,7 @@ class ExportLog:
         target = staged.draft.folder / staged.draft.name
         return self.entry("begin", {**self._facts(staged, target), "open": open_exports})
 
-    def _facts(self, staged: Staged, path: Path) -> dict[str, Any]:
+    def _facts(self, staged: Staged, path: Location) -> dict[str, Any]:
         facts = {**staged.draft.about(), "path": self.located(path)}
         facts |= {"bytes": staged.bytes, "sha256": staged.sha256}
         return facts | ({"plain_sha256": staged.plain_sha256} if staged.plain_sha256 else {})
@@ -125,11 +128,12 @@ class ExportLog:
         facts = {name: begun.record[name] for name in _KEPT if name in begun.record}
         facts["begin"] = begun.record["seq"]
         try:
-            found = find_whole_file(self.path.parent / begun.record["path"], begun.record)
+            found = find_whole_file(located_from(self.path.parent, begun.record["path"]), begun.record)
             if found is None:
                 return self.entry("failed", {**facts, "error": _INTERRUPTED})
-            sync_folder(found.parent)  # whoever died may not have come to it
-        except OSError:
+            if isinstance(found, Path):
+                sync_folder(found.parent)  # whoever died may not have come to it
+        except (OSError, MissingExtraError):
             return None
         return self.entry("recovered", {**facts, "path": self.located(found)})
 

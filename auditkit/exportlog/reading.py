@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditkit.disk import named_errors
-from auditkit.errors import Problem, VerificationError
+from auditkit.errors import InvalidOptionError, Problem, VerificationError
 from auditkit.exportlog.chain import Chain, read_chain
 from auditkit.exportlog.logfile import LOG_NAME, opened_to_read
 from auditkit.locking import try_lock_for
+from auditkit.store import Location, StorePath, location_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +44,44 @@ _COLUMNS = {
 
 
 def log_path(place: str | os.PathLike[str]) -> Path:
-    """The log that is meant by a folder, or by its own path."""
-    path = Path(place)
+    """The log that is meant by a folder, by a place in a store, or by its own path."""
+    path = location_of(place)
+    if isinstance(path, StorePath):
+        return default_log(path)
     return path / LOG_NAME if path.is_dir() else path
+
+
+def log_of(folder: Location, log: str | os.PathLike[str] | None) -> Path:
+    """The log of a folder, unless another is named, by its path or its folder.
+
+    Raises
+    ------
+    InvalidOptionError
+        If that is in a store.
+    """
+    return default_log(folder) if log is None else log_path(local_log(log))
+
+
+def local_log(log: str | os.PathLike[str]) -> Path:
+    """The path of a log that is named.
+
+    Raises
+    ------
+    InvalidOptionError
+        If it is in a store.
+    """
+    path = location_of(log)
+    if isinstance(path, StorePath):
+        raise InvalidOptionError(
+            f"The export log cannot stand in a store, where nothing can be appended: log={path}. "
+            f"Give a path of this machine, or leave it out for {LOG_NAME} in the working folder."
+        )
+    return path
+
+
+def default_log(folder: Location) -> Path:
+    """The log of a folder: in it, or, of a folder in a store, in the working folder."""
+    return Path.cwd() / LOG_NAME if isinstance(folder, StorePath) else folder / LOG_NAME
 
 
 @contextmanager
@@ -66,8 +102,8 @@ def read_export_log(place: str | os.PathLike[str] = "exports") -> pd.DataFrame:
 
     Parameters
     ----------
-    place : path
-        A folder of exports, or the log file itself.
+    place : path or URL
+        A folder of exports, or the log file itself. Of a store: the log in the working folder.
 
     Returns
     -------
@@ -96,8 +132,6 @@ def read_export_log(place: str | os.PathLike[str] = "exports") -> pd.DataFrame:
     >>> receipt.log_head == log.hash.iloc[-1]
     True
     """
-    import pandas as pd
-
     path = log_path(place)
     with held_still(path) as (chain, _):
         pass
@@ -108,13 +142,20 @@ def read_export_log(place: str | os.PathLike[str] = "exports") -> pd.DataFrame:
             "`verify_exports` lists everything; go back to a copy of the log.",
             problems,
         )
-    records = [{**entry.record, "hash": entry.hash} for entry in chain.entries]
+    return entries_frame([{**entry.record, "hash": entry.hash} for entry in chain.entries])
+
+
+def entries_frame(records: Sequence[Mapping[str, Any]], first: Mapping[str, str] = {}) -> pd.DataFrame:
+    """One row an entry, whose hash stands among what it says; with more columns in front, by their dtype."""
+    import pandas as pd
+
+    dtypes = {**first, **_COLUMNS}
     columns = {
-        name: pd.Series([_shown(record.get(name)) for record in records], dtype=object) for name in _COLUMNS
+        name: pd.Series([_shown(record.get(name)) for record in records], dtype=object) for name in dtypes
     }
     times = pd.to_datetime(columns["time"], utc=True, format="ISO8601", errors="coerce")
     columns["time"] = times.dt.as_unit("us")
-    return pd.DataFrame(columns).astype(_COLUMNS)
+    return pd.DataFrame(columns).astype(dtypes)
 
 
 def _shown(value: Any) -> Any:

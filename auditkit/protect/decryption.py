@@ -77,7 +77,7 @@ def decrypt_export(
         raise ExportExistsError(errno.EEXIST, "A file of that name has other bytes", str(target)) from None
     if isinstance(outcome, Exception):
         raise outcome
-    return outcome.path
+    return Path(outcome.path)
 
 
 def identities_in(path: str | os.PathLike[str]) -> list[Any]:

@@ -1,7 +1,17 @@
 """Object stores, and what else fsspec knows by a URL: names of things there, and what is done with them."""
 
-from auditkit.store.access import Found, bytes_of, files_in, found_at, open_stream, remove, sha256_at
-from auditkit.store.names import Location, StorePath, is_store, location_of, located_from
+from auditkit.store.access import (
+    Found,
+    bytes_of,
+    files_in,
+    found_at,
+    matches,
+    open_stream,
+    remove,
+    require_found,
+    sha256_at,
+)
+from auditkit.store.names import Location, StorePath, is_store, local_place, located_from, location_of
 
 __all__ = [
     "Found",
@@ -11,9 +21,12 @@ __all__ = [
     "files_in",
     "found_at",
     "is_store",
+    "local_place",
     "located_from",
     "location_of",
+    "matches",
     "open_stream",
     "remove",
+    "require_found",
     "sha256_at",
 ]

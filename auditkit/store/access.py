@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
@@ -21,7 +23,7 @@ class Found(NamedTuple):
 
     name: str
     bytes: int
-    modified: float
+    modified_ns: int
     is_folder: bool
 
 
@@ -50,6 +52,20 @@ def found_at(path: StorePath) -> Found | None:
             return None
 
 
+def require_found(path: StorePath) -> Found:
+    """What stands there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing does.
+    """
+    found = found_at(path)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return found
+
+
 def files_in(folder: StorePath) -> list[Found]:
     """The files of a folder, by name, without those of its subfolders; none if there is no such folder.
 
@@ -63,7 +79,8 @@ def files_in(folder: StorePath) -> list[Found]:
         try:
             listed = system.ls(key, detail=True)
         except FileNotFoundError:
-            system.ls(key.strip("/").partition("/")[0], detail=False)  # a missing bucket is an error
+            if folder.in_bucket:
+                system.ls(key.partition("/")[0], detail=False)  # a bucket that is missing is an error
             return []
         files = [_found(system, one) for one in listed if one["type"] == "file" and one["name"] != key]
     return sorted(one for one in files if one.name)
@@ -77,7 +94,7 @@ def matches(pattern: StorePath) -> list[str]:
         names = [name for name, one in found.items() if one["type"] == "file"]
         depth = len(_fixed(key))
         shown = [name for name in names if not _is_hidden(name.strip("/").split("/")[depth:], key)]
-        return sorted(_url(pattern, name) for name in shown)
+        return sorted(_url_of(pattern, key, name) for name in shown)
 
 
 def open_stream(path: StorePath) -> BinaryIO:
@@ -192,8 +209,8 @@ class _Stream(io.RawIOBase, BinaryIO):
 def _found(system: Any, info: dict[str, Any]) -> Found:
     name = str(info["name"]).rstrip("/").rpartition("/")[2]
     if info["type"] != "file":
-        return Found(name, 0, 0.0, True)
-    return Found(name, int(info["size"]), _modified(system, info), False)
+        return Found(name, 0, 0, True)
+    return Found(name, int(info["size"]), int(_modified(system, info) * 1e9), False)
 
 
 def _modified(system: Any, info: dict[str, Any]) -> float:
@@ -220,6 +237,8 @@ def _is_hidden(parts: list[str], pattern: str) -> bool:
     return not asked and any(part.startswith(".") for part in parts)
 
 
-def _url(pattern: StorePath, name: str) -> str:
-    scheme = pattern.url.partition("://")[0]
-    return f"{scheme}://{name.lstrip('/')}"
+def _url_of(pattern: StorePath, key: str, name: str) -> str:
+    """The URL of what a store calls `name`: in front the URL of the pattern, which may name more."""
+    scheme, _, rest = pattern.url.partition("://")
+    below = name.strip("/").split("/")[len(_fixed(key)) :]
+    return f"{scheme}://" + "/".join([*_fixed(rest), *below])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from auditkit.errors import InvalidOptionError
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _FLATTENED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):/[^/]")
 _LOCAL = frozenset({"file", "local"})
+_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "oci"})
 _QUERIED = frozenset({"http", "https"})
 _NO_SECRETS = (
     "Leave the password out: credentials come from the environment (AWS_ACCESS_KEY_ID, …) or from the "
@@ -65,6 +67,11 @@ class StorePath(os.PathLike[str]):
         return self.url.partition("://")[2].partition("/")[0]
 
     @property
+    def in_bucket(self) -> bool:
+        """Whether it stands in a bucket, which has to be there before anything can be put into it."""
+        return _scheme(self.url) in _BUCKETS
+
+    @property
     def suffix(self) -> str:
         """The last ending of the name, with its dot."""
         return os.path.splitext(self.name)[1]
@@ -96,7 +103,7 @@ Location = Path | StorePath
 
 
 def is_store(text: Any) -> bool:
-    """Whether it is, or is written as, a place in a store of a kind that fsspec knows and that is no folder."""
+    """Whether it is a place in a store, or written as one of a kind that fsspec knows; no `file://`."""
     if isinstance(text, StorePath):
         return True
     scheme = _scheme(text) if isinstance(text, str) else ""
@@ -128,9 +135,29 @@ def location_of(place: str | os.PathLike[str]) -> Location:
     )
 
 
+def local_place(place: str | os.PathLike[str], what: str) -> Path:
+    """The local path that is meant, where what is to be made cannot be made in a store.
+
+    Raises
+    ------
+    InvalidOptionError
+        If it is in a store.
+    """
+    path = location_of(place)
+    if isinstance(path, Path):
+        return path
+    raise InvalidOptionError(
+        f"{path} is in a store, and {what} can only be made in a folder of this machine. Make it there, "
+        "verify it, and copy it."
+    )
+
+
 def located_from(folder: Path, path: str) -> Location:
     """What a log in that folder means by a path."""
-    return StorePath(path) if is_store(path) else folder / path
+    if is_store(path) and _scheme(path) not in _QUERIED:
+        with suppress(InvalidOptionError):  # whoever wrote that has not exported there
+            return StorePath(path)
+    return folder / path
 
 
 def _checked(url: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from auditkit.errors import Problem, VerificationError
-from auditkit.exportlog.logfile import LOG_NAME
-from auditkit.exportlog.reading import held_still, log_path
+from auditkit.exportlog.reading import held_still, log_of
+from auditkit.store import StorePath, location_of
 from auditkit.verification.anchor import anchor_head
 from auditkit.verification.review import Review
 
@@ -20,7 +20,7 @@ class VerificationReport:
 
     Attributes
     ----------
-    path : Path
+    path : Path or StorePath
         The folder.
     files : int
         How many files and bags stand there as their export left them.
@@ -34,7 +34,7 @@ class VerificationReport:
         What is being exported at this moment, and was not judged.
     """
 
-    path: Path
+    path: Path | StorePath
     files: int
     log_head: str
     log_entries: int
@@ -72,7 +72,7 @@ def verify_exports(
 
     Parameters
     ----------
-    output_dir : path
+    output_dir : path or URL
         Every file in it has to be in the log, but for hidden ones and folders that are no bags.
     anchor : str, receipt, or path, optional
         A head printed earlier (64 hexadecimal digits), a receipt, an evidence bag, or a signed
@@ -80,7 +80,7 @@ def verify_exports(
     allowed_signers : path, optional
         Whose signatures count, as for `ssh-keygen -Y verify`; a signed checkpoint needs it.
     log : path, optional
-        The log, where it does not stand in the folder.
+        The log, where it does not stand in the folder; of a store: in the working folder.
 
     Returns
     -------
@@ -108,10 +108,11 @@ def verify_exports(
     Traceback (most recent call last):
     auditkit.errors.VerificationError: 1 problem in ... (1 changed). It is audit-run-...: changed: ...
     """
-    folder = Path(output_dir)
-    os.stat(folder)
+    folder = location_of(output_dir)
+    if isinstance(folder, Path):
+        os.stat(folder)
     head = None if anchor is None else anchor_head(anchor, allowed_signers)
-    path = folder / LOG_NAME if log is None else log_path(log)
+    path = log_of(folder, log)
     if not path.exists():
         problem = Problem("log", path.name, "there is none: nothing vouches for these files")
         raise VerificationError.of(str(folder), [problem])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from auditkit.errors import Problem
 from auditkit.evidence.check import check_bag, is_bag
@@ -17,6 +17,7 @@ from auditkit.exportlog.remains import whole_file
 from auditkit.exportlog.standing import Standing, standing
 from auditkit.leftovers import is_abandoned, is_temporary
 from auditkit.naming import version_of
+from auditkit.store import Location, StorePath, files_in, located_from
 from auditkit.verification.comparison import compared, sha256_of
 
 _OWN = (LOG_NAME, LOG_NAME + TORN_SUFFIX, CHECKPOINT_NAME, CHECKPOINT_NAME + ".sig")
@@ -25,7 +26,7 @@ _OWN = (LOG_NAME, LOG_NAME + TORN_SUFFIX, CHECKPOINT_NAME, CHECKPOINT_NAME + ".s
 class Review:
     """One look at a folder and its log."""
 
-    def __init__(self, folder: Path, log: Path, chain: Chain, quiet: bool, allowed_signers: Any):
+    def __init__(self, folder: Location, log: Path, chain: Chain, quiet: bool, allowed_signers: Any):
         self._folder = folder
         self._log = log
         self._located = ExportLog(path=log).located
@@ -67,8 +68,8 @@ class Review:
             if found:
                 self._judged.add(self._located(found))
 
-    def _of_file(self, path: str, place: Path, record: Mapping[str, Any]) -> Iterator[Problem]:
-        if record.get("format") == "bag" and place.is_dir() and not place.is_symlink():
+    def _of_file(self, path: str, place: Location, record: Mapping[str, Any]) -> Iterator[Problem]:
+        if record.get("format") == "bag" and _is_folder(place):
             problems = list(check_bag(place, self._allowed_signers, record))
             self.sound += not problems
             yield from (Problem(p.kind, f"{path}/{p.path}", p.detail) for p in problems)
@@ -81,12 +82,12 @@ class Review:
 
     def of_leftovers(self) -> Iterator[Problem]:
         """What stands in the folder and is not in the log."""
-        names = sorted(os.listdir(self._folder))
+        names = names_in(self._folder)
         coming = self._coming()
         for name in names:
             place = self._folder / name
             path = self._located(place)
-            if is_temporary(name):
+            if isinstance(place, Path) and is_temporary(name):
                 if is_abandoned(place):
                     yield Problem("half-done", name, "is what an export that died was writing")
             elif not self._accounted(path, place) and coming.isdisjoint((path, self._first(name))):
@@ -104,18 +105,29 @@ class Review:
         """The path that a version was to have at first."""
         return self._located(self._folder / (version_of(name) or name))
 
-    def _accounted(self, path: str, place: Path) -> bool:
+    def _accounted(self, path: str, place: Location) -> bool:
         if place.name.startswith(".") or place.name in _OWN or path in self._judged:
             return True
-        if place.is_dir() and not place.is_symlink():
+        if _is_folder(place):
             return not is_bag(place)
         return bool(self._says.plain) and sha256_of(place) in self._says.plain
 
-    def _unexpected(self, path: str, place: Path) -> Problem:
+    def _unexpected(self, path: str, place: Location) -> Problem:
         gone = self._says.removed.get(path)
         if gone and sha256_of(place) == gone.get("sha256"):
             return Problem("half-done", place.name, "is logged as removed, and still there")
         return Problem("unexpected", place.name, "is not in the log")
 
-    def _place(self, path: str) -> Path:
-        return self._log.parent / path
+    def _place(self, path: str) -> Location:
+        return located_from(self._log.parent, path)
+
+
+def names_in(folder: Location) -> list[str]:
+    """What stands in a folder, by name; of a store the files alone."""
+    if isinstance(folder, StorePath):
+        return [found.name for found in files_in(folder)]
+    return sorted(os.listdir(folder))
+
+
+def _is_folder(place: Location) -> TypeGuard[Path]:
+    return isinstance(place, Path) and place.is_dir() and not place.is_symlink()

@@ -13,10 +13,11 @@ from auditkit.beside import checksum_of, checksum_path
 from auditkit.errors import InvalidOptionError, Problem, VerificationError
 from auditkit.exportlog.chain import Chain
 from auditkit.exportlog.log import ExportLog
-from auditkit.exportlog.reading import held_still, log_path
+from auditkit.exportlog.reading import default_log, held_still, log_of
 from auditkit.exportlog.standing import standing
+from auditkit.store import Location, StorePath, location_of
 from auditkit.verification.anchor import SHA256
-from auditkit.verification.comparison import compared, sha256_of
+from auditkit.verification.comparison import compared, sha256_of, size_of
 
 _MADE = ("commit", "recovered")
 _GONE = " of {}, replaced or removed since"
@@ -28,14 +29,14 @@ class FileReport:
 
     Attributes
     ----------
-    path : Path
+    path : Path or StorePath
     sha256 : str
     against : str
         What it was compared with: the hash given, the export log, as which export if under another name, or
         its `.sha256`.
     """
 
-    path: Path
+    path: Path | StorePath
     sha256: str
     against: str
 
@@ -57,7 +58,7 @@ def verify_file(
 
     Parameters
     ----------
-    path : path or receipt
+    path : path, URL or receipt
     sha256 : str, optional
         64 hexadecimal digits.
     log : path, optional
@@ -91,31 +92,31 @@ def verify_file(
     return FileReport(path=place, sha256=expected["sha256"], against=against)
 
 
-def _file_place(path: str | os.PathLike[str]) -> Path:
+def _file_place(path: str | os.PathLike[str]) -> Location:
     if not os.fspath(path):
         raise InvalidOptionError(f"{path!r} names no file. Give the path of one.")
-    place = Path(path)
-    if place.is_dir() and not place.is_symlink():
+    place = location_of(path)
+    if isinstance(place, Path) and place.is_dir() and not place.is_symlink():
         why = "This is a folder, not a file (verify_exports checks a folder of exports, verify_bag a bag)"
         raise IsADirectoryError(errno.EISDIR, why, str(place))
     return place
 
 
-def _expected(place: Path, sha256: Any, log: Any) -> tuple[Mapping[str, Any], str]:
+def _expected(place: Location, sha256: Any, log: Any) -> tuple[Mapping[str, Any], str]:
     """What a file should be, and what says so."""
     if sha256 is not None:
-        os.lstat(place)
+        size_of(place)
         return {"sha256": _digits(sha256)}, "the hash given"
     if log is not None:
-        return _in_that_log(log_path(log), place)
-    beside = log_path(place.parent)
+        return _in_that_log(log_of(place.parent, log), place)
+    beside = default_log(place.parent)
     known = _in_log(beside, place) if beside.exists() else None
     if known is not None:
         return known
     checksum = checksum_of(place)
     if checksum is not None:
         return {"sha256": checksum}, checksum_path(place).name
-    os.lstat(place)
+    size_of(place)
     raise InvalidOptionError(
         f"Nothing says what {place} should be: it is in no export log beside it, and there is no "
         f"{checksum_path(place).name}. Give its SHA-256 (sha256=, --sha256), or its log (log=, --log)."
@@ -128,18 +129,18 @@ def _digits(sha256: Any) -> str:
     return sha256.lower()
 
 
-def _in_that_log(log: Path, place: Path) -> tuple[Mapping[str, Any], str]:
+def _in_that_log(log: Path, place: Location) -> tuple[Mapping[str, Any], str]:
     """What a log says of a file that has to be in it."""
     os.stat(log)
     known = _in_log(log, place)
     if known is None:
-        os.lstat(place)
+        size_of(place)
         problem = Problem("unexpected", place.name, f"is in no entry of the log {log}")
         raise VerificationError.of(str(place), [problem])
     return known
 
 
-def _in_log(log: Path, place: Path) -> tuple[Mapping[str, Any], str] | None:
+def _in_log(log: Path, place: Location) -> tuple[Mapping[str, Any], str] | None:
     """What a log says of a file, which it knows by its place or else by its content."""
     with held_still(log) as (chain, _):
         if chain.damage:
