@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from auditkit.crew import checked_jobs
 from auditkit.destination import EncryptTo
 from auditkit.errors import BatchError, InvalidOptionError
 from auditkit.filters import Filter
 from auditkit.formats.base import Compression
 from auditkit.orders import order_of
+from auditkit.orders.batch import export_each
+from auditkit.parts import export_in_parts, part_rows
 from auditkit.progress import progress_bar
 from auditkit.publish import IfExists, PublishLog
 from auditkit.receipts import BatchResult, ExportReceipt
@@ -20,9 +23,16 @@ from auditkit.sources import open_source
 from auditkit.sources.base import opened_each
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import pandas as pd
 
     from auditkit.protect.pseudonyms import Pseudonymizer
+
+_ORDER = (
+    "format", "output_dir", "include_metadata", "flatten_results", "formula_guard", "excel", "compression",
+    "if_exists", "encrypt_to", "pseudonymizer", "checksum", "log", "group_readable",
+)  # fmt: skip
 
 
 def export_audit_run(
@@ -42,8 +52,11 @@ def export_audit_run(
     checksum: bool = False,
     log: str | os.PathLike[str] | PublishLog | None = None,
     group_readable: bool = False,
+    parts: bool | int = False,
+    executor: Executor | None = None,
+    jobs: int | None = None,
 ) -> ExportReceipt:
-    """Export one run as a file.
+    """Export one run as a file, or as several.
 
     Parameters
     ----------
@@ -79,17 +92,25 @@ def export_audit_run(
         The export log; left out: `export-log.jsonl` in the folder. There is always one.
     group_readable : bool
         Let the group read the file (0640); otherwise its owner alone may (0600).
+    parts : bool or int
+        Write a huge run as numbered files of a million results, or of so many, and a manifest that lists
+        them and is itself a source: `….part-00001.csv` and so on, and last of all `….parts.json`. A
+        source that cannot give a part without reading all in front of it, as JSON, is read anew for each.
+    executor, jobs : optional
+        Who makes the parts; as for `export_multiple_runs`.
 
     Returns
     -------
     ExportReceipt
-        Path, rows, size and SHA-256 of the file.
+        Path, rows, size and SHA-256 of the file; in parts, those of the manifest, and `.parts`.
 
     Raises
     ------
     RunNotFoundError, InvalidRunError, InvalidRunIdError, UnknownFormatError, InvalidOptionError,
     ExportExistsError, NoSourceError, OSError
         In each case nothing is left behind.
+    BatchError
+        If some parts failed: the others are kept, and there is no manifest.
 
     Examples
     --------
@@ -98,29 +119,19 @@ def export_audit_run(
     >>> receipt.rows, receipt.bytes
     (8, 2155)
     """
-    order = order_of(
-        format,
-        output_dir,
-        include_metadata=include_metadata,
-        flatten_results=flatten_results,
-        formula_guard=formula_guard,
-        excel=excel,
-        compression=compression,
-        if_exists=if_exists,
-        encrypt_to=encrypt_to,
-        pseudonymizer=pseudonymizer,
-        checksum=checksum,
-        log=log,
-        group_readable=group_readable,
-    )
+    order = order_of(**_order_of(locals()))
+    wanted = checked_jobs(executor, jobs)
+    rows_a_part = part_rows(parts, by_workers=executor is not None or wanted > 0)
     if isinstance(run, AuditRun):
-        order.prepare([run], None)
-        (outcome,) = order.export([run])
+        runs: list[AuditRun | Exception] = [run]
+        order.prepare(runs, None)
     else:
         place = open_source(source)
         runs = opened_each([run], place)
         order.prepare(runs, place.location)
-        (outcome,) = order.export(runs)
+    if rows_a_part and isinstance(runs[0], AuditRun):
+        return export_in_parts(order, runs[0], rows_a_part, executor, wanted)
+    (outcome,) = order.export(runs)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -145,6 +156,8 @@ def export_multiple_runs(
     group_readable: bool = False,
     on_error: Literal["raise", "collect"] = "raise",
     progress: bool | None = None,
+    executor: Executor | None = None,
+    jobs: int | None = None,
 ) -> BatchResult:
     """Export many runs, each as a file of its own; every one of them is tried.
 
@@ -155,6 +168,14 @@ def export_multiple_runs(
         With failures, raise a `BatchError` that carries the result, or return it.
     progress : bool, optional
         Show a bar; None: on a terminal.
+    executor : concurrent.futures.Executor, optional
+        Whose workers export the runs, in groups: of processes, of threads, of Dask
+        (`client.get_executor(pure=False, retries=2)`). They need the same source, destination and log,
+        which other machines see at the same absolute paths on a disk that locks (NFS 4 does), or at a
+        URL. A worker that dies costs another try of what it had in hand; what it had done stays, once.
+    jobs : int, optional
+        So many processes of our own. A script needs no `__main__` guard for them, but what it defines
+        itself, such as a source, has to be in a module.
 
     The other parameters are those of `export_audit_run`.
 
@@ -180,27 +201,14 @@ def export_multiple_runs(
     """
     if on_error not in ("raise", "collect"):
         raise InvalidOptionError(f"on_error={on_error!r} is neither 'raise' nor 'collect'. Give one of them.")
-    order = order_of(
-        format,
-        output_dir,
-        include_metadata=include_metadata,
-        flatten_results=flatten_results,
-        formula_guard=formula_guard,
-        excel=excel,
-        compression=compression,
-        if_exists=if_exists,
-        encrypt_to=encrypt_to,
-        pseudonymizer=pseudonymizer,
-        checksum=checksum,
-        log=log,
-        group_readable=group_readable,
-    )
+    order = order_of(**_order_of(locals()))
+    wanted = checked_jobs(executor, jobs)
     ids = [run_ids] if isinstance(run_ids, str) else list(run_ids)
     place = open_source(source)
     runs = opened_each(ids, place)
     order.prepare(runs, place.location)
-    outcomes = list(progress_bar(order.export_in_groups(runs), len(runs), "run", progress))
-    result = BatchResult.of(ids, outcomes)
+    outcomes = dict(progress_bar(export_each(order, runs, executor, wanted), len(runs), "run", progress))
+    result = BatchResult.of(ids, [outcomes[place] for place in range(len(runs))])
     if result.failures and on_error == "raise":
         raise BatchError.of(result, len(ids))
     return result
@@ -269,21 +277,7 @@ def export_results(
     >>> receipt.filter
     Filter(deviation=(40, None), deviation_type=('critical',))
     """
-    order = order_of(
-        format,
-        output_dir,
-        include_metadata=include_metadata,
-        flatten_results=flatten_results,
-        formula_guard=formula_guard,
-        excel=excel,
-        compression=compression,
-        if_exists=if_exists,
-        encrypt_to=encrypt_to,
-        pseudonymizer=pseudonymizer,
-        checksum=checksum,
-        log=log,
-        group_readable=group_readable,
-    )
+    order = order_of(**_order_of(locals()))
     if filter is not None and not isinstance(filter, Filter):
         raise InvalidOptionError(
             f"filter={filter!r} is no Filter. Make one: ak.Filter(deviation=(40, None))."
@@ -297,3 +291,8 @@ def export_results(
         runs.append(run)
     order.prepare(runs, place.location if place else None)
     return order.export_selection(runs, places, name, filter or Filter())
+
+
+def _order_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of an exporting function that make the order."""
+    return {name: given[name] for name in _ORDER}

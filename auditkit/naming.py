@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from auditkit.errors import InvalidOptionError, InvalidRunIdError
 
 LONGEST_ID = 1024
+MANIFEST_SUFFIX = ".parts.json"
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII)
@@ -20,7 +21,8 @@ _SUFFIX = re.compile(r"\.[a-z0-9]+", re.ASCII)
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _EXPORT = re.compile(
     rf"audit-(?:run|results)-(?P<id>[A-Za-z0-9][A-Za-z0-9._~-]*?)-(?P<date>{_DATE})"
-    r"(?:-(?P<version>[1-9][0-9]*))?\.(?P<format>[a-z0-9]+)(?P<packed>\.gz|\.zst)?(?P<sealed>\.age)?",
+    r"(?:-(?P<version>[1-9][0-9]*))?(?:\.part-[0-9]{5,}|\.parts(?=\.json(?:\.age)?$))?"
+    r"\.(?P<format>[a-z0-9]+)(?P<packed>\.gz|\.zst)?(?P<sealed>\.age)?",
     re.ASCII,
 )
 
@@ -68,14 +70,27 @@ def stem(run_id: str) -> str:
     return f"{slug}~{base64.b32encode(digest)[:16].decode().lower()}"
 
 
-def run_file_name(run_id: str, suffix: str) -> str:
-    """`audit-run-{run id}-{date}{suffix}`."""
-    return f"audit-run-{stem(run_id)}-{export_date()}{suffix}"
+def run_file_name(run_id: str, suffix: str, day: str | None = None) -> str:
+    """`audit-run-{run id}-{date}{suffix}`; the date is that of today unless one is given."""
+    return f"audit-run-{stem(run_id)}-{day or export_date()}{suffix}"
 
 
-def selection_file_name(name: str, suffix: str) -> str:
-    """`audit-results-{name}-{date}{suffix}`."""
-    return f"audit-results-{stem(name)}-{export_date()}{suffix}"
+def selection_file_name(name: str, suffix: str, day: str | None = None) -> str:
+    """`audit-results-{name}-{date}{suffix}`; the date is that of today unless one is given."""
+    return f"audit-results-{stem(name)}-{day or export_date()}{suffix}"
+
+
+def part_file_name(run_id: str, number: int, suffix: str, day: str | None = None) -> str:
+    """`audit-run-{run id}-{date}.part-{number, from 1}{suffix}`: no run has a file of that name.
+
+    For in the name of a whole run the date stands right in front of the suffix, which holds no `-`.
+    """
+    return run_file_name(run_id, f".part-{number:05}{suffix}", day)
+
+
+def manifest_file_name(run_id: str, suffix: str, day: str | None = None) -> str:
+    """`audit-run-{run id}-{date}.parts.json{suffix}`: what lists the parts."""
+    return run_file_name(run_id, f"{MANIFEST_SUFFIX}{suffix}", day)
 
 
 def version_name(name: str, version: int) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from auditkit.cli.cover import cover, cover_options
 from auditkit.cli.options import echo_json, in_words, json_option, output_dir_option, source_option
 from auditkit.cli.startup import show_pandas
-from auditkit.export import export_multiple_runs
+from auditkit.errors import BatchError
+from auditkit.export import export_audit_run, export_multiple_runs
 from auditkit.formats import BUILT_IN
 from auditkit.receipts import BatchResult
 
@@ -37,6 +38,13 @@ ALL_FAILED, SOME_FAILED = 1, 3
     help="What to do about a file of that name with other bytes.",
 )
 @click.option("--checksum", is_flag=True, help="Write FILE.sha256 beside each file, for sha256sum -c.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Export with so many processes.")
+@click.option(
+    "--parts", is_flag=True, help="Write one huge run as numbered files of a million results, and a manifest."
+)
+@click.option(
+    "--part-rows", type=click.IntRange(min=1), metavar="N", help="The same with so many results in each file."
+)
 @cover_options
 @json_option
 @click.pass_context
@@ -56,21 +64,10 @@ def export(
         raise click.UsageError("Name a format: --format csv, json, jsonl, parquet, xlsx or an installed one.")
     if given["format"] not in BUILT_IN:
         show_pandas()
-    result = export_multiple_runs(
-        ids,
-        given["format"],
-        source=given["source"],
-        output_dir=given["output_dir"],
-        include_metadata=not given["no_metadata"],
-        flatten_results=given["flatten_results"],
-        formula_guard=not given["no_formula_guard"],
-        excel=given["excel"],
-        compression=given["compression"],
-        if_exists=given["if_exists"],
-        checksum=given["checksum"],
-        **cover(given),
-        on_error="collect",
-    )
+    if given["parts"] or given["part_rows"]:
+        result = _in_parts(ids, given)
+    else:
+        result = export_multiple_runs(ids, **_options(given), on_error="collect")
     if as_json:
         echo_json(result)
     else:
@@ -79,9 +76,41 @@ def export(
         context.exit(SOME_FAILED if result.receipts else ALL_FAILED)
 
 
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of the exporting functions."""
+    same = (
+        "format",
+        "source",
+        "output_dir",
+        "flatten_results",
+        "excel",
+        "compression",
+        "if_exists",
+        "checksum",
+    )
+    return {
+        **{name: given[name] for name in (*same, "jobs")},
+        "include_metadata": not given["no_metadata"],
+        "formula_guard": not given["no_formula_guard"],
+        **cover(given),
+    }
+
+
+def _in_parts(ids: list[str], given: dict[str, Any]) -> BatchResult:
+    if len(ids) != 1:
+        raise click.UsageError("--parts and --part-rows are for one run. Export the others without them.")
+    try:
+        receipt = export_audit_run(ids[0], **_options(given), parts=given["part_rows"] or True)
+    except BatchError as error:
+        return cast(BatchResult, error.result)
+    return BatchResult(receipts=[receipt], failures=[])
+
+
 def _echo(result: BatchResult) -> None:
     for receipt in result.receipts:
         kept = " (kept: the same bytes were there)" if receipt.reused else ""
+        for part in receipt.parts:
+            click.echo(f"{part.path}: {part.rows:,} rows, {part.bytes:,} bytes")
         click.echo(f"{receipt.path}: {receipt.rows:,} rows, {receipt.bytes:,} bytes{kept}")
     for failure in result.failures:
         click.echo(f"Error: {in_words(failure.error)}", err=True)
