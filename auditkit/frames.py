@@ -33,23 +33,33 @@ if TYPE_CHECKING:
 
 _TEXT = pd.StringDtype(na_value=float("nan"))
 _BATCH_ROWS = 4096
+_RESULT_FIELDS = {field.column: field for field in RESULT_FIELDS}
 SEVERITIES = ("info", "warning", "error")
 
 
+Part = tuple[str, "np.ndarray | None", Sequence[pa.RecordBatch]]
+"""Some results of a run: its id, their positions (None stands for 0, 1, 2, …), their batches."""
+
+
 def results_frame(
-    parts: Sequence[tuple[str, np.ndarray | None, Sequence[pa.RecordBatch]]],
+    parts: Sequence[Part], columns: Sequence[str] | None = None, *, extra: bool | None = None
 ) -> pd.DataFrame:
-    """Results of one or more runs: run_id, position, the columns of the table, `extra` if there is any.
+    """Results of one or more runs: run_id, position, then columns of the table.
 
     Parameters
     ----------
     parts : sequence of (run id, positions or None, batches)
         Positions are the places of the rows in their run; None stands for 0, 1, 2, …
+    columns : sequence of str, optional
+        Columns of `schema.result_schema()` in the order wanted; the batches may have others. None: all.
+    extra : bool, optional
+        Whether all columns include `extra`; None: where there is any.
     """
     import numpy as np
 
+    wanted = result_schema().names if columns is None else list(columns)
     sizes = [sum(map(len, batches)) for _, _, batches in parts]
-    table = pa.Table.from_batches([b for _, _, batches in parts for b in batches], schema=result_schema())
+    table = _table_of([batch for _, _, batches in parts for batch in batches], wanted)
     run_ids = pa.chunked_array(
         [pa.repeat(pa.scalar(run_id), size) for (run_id, _, _), size in zip(parts, sizes, strict=True)],
         pa.string(),
@@ -57,15 +67,24 @@ def results_frame(
     positions = [
         np.arange(size) if known is None else known for (_, known, _), size in zip(parts, sizes, strict=True)
     ]
-    columns: dict[str, Any] = {
+    made: dict[str, Any] = {
         RUN_ID: _text(run_ids),
         POSITION: np.concatenate([np.empty(0, np.int64), *positions]),
     }
-    for field in RESULT_FIELDS:
-        columns[field.column] = _series(field, table[field.column])
-    if table[EXTRA].null_count < len(table):
-        columns[EXTRA] = _text(table[EXTRA])
-    return pd.DataFrame(columns, copy=False)
+    if columns is None and not (table[EXTRA].null_count < len(table) if extra is None else extra):
+        wanted = wanted[:-1]
+    for name in wanted:
+        made[name] = _text(table[name]) if name == EXTRA else _series(_RESULT_FIELDS[name], table[name])
+    return pd.DataFrame(made, copy=False)
+
+
+def _table_of(batches: Sequence[pa.RecordBatch], names: Sequence[str]) -> pa.Table:
+    """Some columns of batches; a source that lacks a field may have declared it otherwise."""
+    schema = pa.schema([result_schema().field(name).with_nullable(True) for name in names])
+    if not names:
+        return pa.table({})
+    picked = [pa.RecordBatch.from_arrays([b.column(name) for name in names], schema=schema) for b in batches]
+    return pa.Table.from_batches(picked, schema=schema)
 
 
 def runs_frame(headers: Sequence[RunHeader]) -> pd.DataFrame:

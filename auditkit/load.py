@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditkit.errors import FailureList, InvalidOptionError, InvalidRunError, failures_frame
+from auditkit.filters import Filter
 from auditkit.naming import check_run_id
 from auditkit.run import AuditRun
+from auditkit.scan import Gathered, columns_named, gathered, regrouped, wanted_of
 from auditkit.sources import Source, open_source
 from auditkit.sources.base import Listing
 
@@ -102,7 +104,13 @@ def load_run(run_id: str, *, source: Any = None) -> AuditRun:
     return found
 
 
-def load_results(run_ids: Iterable[str] | str | None = None, *, source: Any = None) -> pd.DataFrame:
+def load_results(
+    run_ids: Iterable[str] | str | None = None,
+    *,
+    source: Any = None,
+    columns: Iterable[str] | None = None,
+    filter: Filter | None = None,
+) -> pd.DataFrame:
     """One row a result, of some runs or of all.
 
     Parameters
@@ -111,6 +119,11 @@ def load_results(run_ids: Iterable[str] | str | None = None, *, source: Any = No
         Which runs, in which order; each once. Left out: all of the source.
     source : path, URL or Source, optional
         As for `open_source`.
+    columns : iterable of str, optional
+        Which columns, behind run_id and position. Databases and Parquet read no others, and what is not
+        read is not checked. Left out: all.
+    filter : Filter, optional
+        Which results; the others are never held in memory.
 
     Returns
     -------
@@ -118,7 +131,8 @@ def load_results(run_ids: Iterable[str] | str | None = None, *, source: Any = No
         run_id and position (0-based, in its run) first: together they name a row. Then result_id,
         submission_id, user_id, user_score, ai_score, deviation (points), deviation_type,
         suggested_action, action_taken, task_title, skill_area, task_difficulty, timestamp
-        (`datetime64[us, UTC]`), reviewer, notes, and `extra` where a result has unknown fields.
+        (`datetime64[us, UTC]`), reviewer, notes, and `extra` where a result has unknown fields. Or the
+        columns that were named, in that order.
 
     Raises
     ------
@@ -126,6 +140,8 @@ def load_results(run_ids: Iterable[str] | str | None = None, *, source: Any = No
         For the first id that the source does not have.
     InvalidRunError
         With the failures of all runs, if any breaks the table of fields.
+    InvalidOptionError
+        If there is no such column, or a run id stands twice.
 
     Examples
     --------
@@ -133,23 +149,93 @@ def load_results(run_ids: Iterable[str] | str | None = None, *, source: Any = No
     >>> results = ak.load_results(["run-001", "run-003"], source="sample_data/runs")
     >>> results.groupby("run_id").size().to_dict()
     {'run-001': 8, 'run-003': 24}
+    >>> large = ak.Filter(deviation=(40, None))
+    >>> ak.load_results("run-001", source="sample_data/runs", columns=["user_id"], filter=large)
+        run_id  position   user_id
+    0  run-001         1  user-456
     """
     from auditkit.frames import results_frame
 
-    ids = None if run_ids is None else [run_ids] if isinstance(run_ids, str) else list(run_ids)
-    if ids is not None and len(set(ids)) < len(ids):
-        raise InvalidOptionError("A run id stands twice in run_ids. Name each run once.")
-    runs = []
+    ids = _each_once(run_ids)
+    named = None if columns is None else columns_named(columns)
+    wanted = wanted_of(named, filter)
+    opened = open_source(source)
+    whole = named is None and not wanted.filter
+    parts = []
     failures = FailureList()
-    for found in open_source(source).load(ids):
-        if isinstance(found, InvalidRunError):
-            failures.extend(found)
-        elif isinstance(found, Exception):
-            raise found
-        else:
-            runs.append(found)
+    for found in opened.load(ids) if whole else opened.open(ids):
+        try:
+            if isinstance(found, Exception):
+                raise found
+            parts.append(gathered(found, wanted))
+        except InvalidRunError as error:
+            failures.extend(error)
     failures.raise_if_any()
-    return results_frame([(run.id, run.positions, list(run.batches())) for run in runs])
+    return results_frame(parts, named)
+
+
+def iter_results(
+    run_ids: Iterable[str] | str | None = None,
+    *,
+    source: Any = None,
+    columns: Iterable[str] | None = None,
+    filter: Filter | None = None,
+    batch_rows: int = 100_000,
+) -> Iterator[pd.DataFrame]:
+    """Frames of results, one behind the other: any number of results in the memory of a few frames.
+
+    Parameters
+    ----------
+    run_ids, source, columns, filter
+        As for `load_results`.
+    batch_rows : int
+        How many rows each frame has; the last one may have fewer.
+
+    Yields
+    ------
+    DataFrame
+        As from `load_results`, but with `extra` always where no columns are named, so that all frames are
+        alike. The index goes on from frame to frame.
+
+    Raises
+    ------
+    RunNotFoundError, InvalidOptionError
+        At the call.
+    InvalidRunError
+        At the call if a run cannot be opened, or when a place is met that breaks the table of fields: the
+        frames given before came from a broken run then, and what was made of them is void.
+
+    Examples
+    --------
+    >>> import auditkit as ak
+    >>> frames = ak.iter_results(source="sample_data/runs", columns=["deviation"], batch_rows=1000)
+    >>> [len(frame) for frame in frames]
+    [1000, 580]
+    """
+    ids = _each_once(run_ids)
+    named = None if columns is None else columns_named(columns)
+    wanted = wanted_of(named, filter)
+    if isinstance(batch_rows, bool) or not isinstance(batch_rows, int) or batch_rows < 1:
+        raise InvalidOptionError(f"batch_rows={batch_rows!r} is no number of rows. Give one above 0.")
+    runs = []
+    for found in open_source(source).open(ids):
+        if isinstance(found, Exception):
+            raise found
+        runs.append(found)
+    return _frames(regrouped(runs, wanted, batch_rows), named)
+
+
+def _frames(groups: Iterator[list[Gathered]], named: tuple[str, ...] | None) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    from auditkit.frames import results_frame
+
+    start = 0
+    for parts in groups:
+        frame = results_frame(parts, named, extra=True)
+        frame.index = pd.RangeIndex(start, start + len(frame))
+        start += len(frame)
+        yield frame
 
 
 def load_failures(*, source: Any = None) -> pd.DataFrame:
@@ -181,6 +267,13 @@ def load_failures(*, source: Any = None) -> pd.DataFrame:
         except InvalidRunError as error:
             failures.extend(error)
     return failures_frame(failures.rows)
+
+
+def _each_once(run_ids: Iterable[str] | str | None) -> list[str] | None:
+    ids = None if run_ids is None else [run_ids] if isinstance(run_ids, str) else list(run_ids)
+    if ids is not None and len(set(ids)) < len(ids):
+        raise InvalidOptionError("A run id stands twice in run_ids. Name each run once.")
+    return ids
 
 
 def _listing(source: Source, on_error: str) -> Listing:

@@ -54,6 +54,9 @@ class HeaderChanged(Exception):
         super().__init__(run.id)
         self.run = run
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.run,)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AuditRun(RunHeader):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from children import python, succeed
 from hypothesis import given, settings
 from records import (
     RESULT_COLUMNS,
@@ -28,6 +30,7 @@ from reference_exporter import DOUBLES
 from strategies import runs
 
 import auditkit as ak
+from auditkit.load import iter_results
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
 
@@ -471,3 +474,201 @@ def test_a_broken_run_is_refused_with_all_its_failures(tmp_path: Path) -> None:
         assert frame["position"].to_list() == [0, 2]
         assert frame["field"].to_list() == ["aiScore", "userId"]
         assert frame["run_id"].to_list() == ["run-001"] * 2
+
+
+NAMING = ["run_id", "position"]
+SOME_EXTRA = {"machine": "m-1"}
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same runs as JSON, as one Parquet file, and as Parquet datasets: flat and partitioned."""
+    from pyarrow import parquet
+
+    home = tmp_path_factory.mktemp("everywhere")
+    chance = random.Random(7)
+    for number in range(3):
+        rows = [_random_result(chance, n) for n in range(40)]
+        if number == 1:
+            rows[5] |= SOME_EXTRA
+        saved(home / f"run-{number}.json", dumped(a_run(rows, id=f"run-{number}", totalSubmissions=40)))
+    held = ak.export_results(
+        ak.load_results(source=home), "parquet", name="all", source=home, output_dir=home / "out"
+    )
+    table = parquet.read_table(held)
+    (home / "flat").mkdir()
+    for start in range(0, len(table), 25):
+        parquet.write_table(table.slice(start, 25), home / "flat" / f"{start:03}.parquet", row_group_size=10)
+    parquet.write_to_dataset(table, home / "hive", partition_cols=["run_id"], max_rows_per_group=10)
+    return {
+        "json": home,
+        "file": Path(held),
+        "flat": f"parquet:{home / 'flat'}",
+        "hive": f"parquet:{home / 'hive'}",
+        "one": f"parquet:{Path(held)}",
+    }
+
+
+def _random_result(chance: random.Random, number: int) -> Record:
+    return a_result(
+        number,
+        userId=f"user-{chance.randrange(9)}",
+        userScore=chance.randrange(0, 1000) / 10,
+        aiScore=chance.randrange(0, 1000) / 10,
+        deviation=chance.randrange(0, 1000) / 10,
+        deviationType=chance.choice(["none", "minor", "major", "critical"]),
+        actionTaken=chance.choice(["allow", "escalate", None]),
+        timestamp=f"2024-01-{chance.randrange(10, 20)}T10:15:00{chance.choice(['Z', '+02:00'])}",
+        notes=chance.choice([None, "", "fine", "Größe"]),
+    )
+
+
+def _random_filter(chance: random.Random) -> ak.Filter:
+    low = chance.randrange(100)
+    days = sorted(f"2024-01-{chance.randrange(10, 20)}" for _ in range(2))
+    conditions: dict[str, Any] = {
+        "user_score": (low, low + 30),
+        "difference": (chance.choice([None, -20]), 20),
+        "deviation_type": chance.sample(["none", "minor", "major", "critical"], 2),
+        "action_taken": ["allow", None],
+        "timestamp": tuple(days),
+        "notes": chance.choice([("", None), "e"]),
+        "user_id": (f"user-{chance.randrange(12)}", "user-1"),
+        "run_id": chance.choice(["run", ("run-1", "run-2"), "-0"]),
+        "position": (chance.randrange(40), None),
+    }
+    names = chance.sample(sorted(conditions), chance.randrange(4))
+    return ak.Filter(**{name: conditions[name] for name in names})
+
+
+@pytest.mark.parametrize("kind", ["json", "file", "flat", "hive", "one"])
+def test_columns_and_a_filter_give_what_they_would_of_the_whole_frame(
+    everywhere: dict[str, Any], kind: str
+) -> None:
+    whole = ak.load_results(source=everywhere["json"])
+    chance = random.Random(20240115)
+    hits = 0
+    for _ in range(25):
+        asked = _random_filter(chance)
+        columns = chance.sample([*whole.columns], chance.randrange(6))
+        names = [name for name in columns if name not in NAMING]
+        expected = asked.apply(whole)[[*NAMING, *names]].reset_index(drop=True)
+        found = ak.load_results(source=everywhere[kind], columns=columns, filter=asked)
+        pd.testing.assert_frame_equal(found, expected)
+        pieces = list(iter_results(source=everywhere[kind], columns=columns, filter=asked, batch_rows=7))
+        assert [len(piece) for piece in pieces[:-1]] == [7] * (len(pieces) - 1)
+        if pieces:
+            pd.testing.assert_frame_equal(pd.concat(pieces), expected)
+        assert bool(pieces) == bool(len(expected))
+        hits += 0 < len(expected) < len(whole)
+    assert hits > 5  # most filters left some rows, and not all
+
+
+@pytest.mark.parametrize("kind", ["json", "file", "flat", "hive", "one"])
+def test_all_frames_together_are_the_one_frame(everywhere: dict[str, Any], kind: str) -> None:
+    whole = ak.load_results(source=everywhere["json"])
+    for rows in (1, 13, 40, 120, 1000):
+        pieces = list(iter_results(source=everywhere[kind], batch_rows=rows))
+        pd.testing.assert_frame_equal(pd.concat(pieces), whole)
+        assert {tuple(piece.dtypes.astype(str)) for piece in pieces} == {tuple(whole.dtypes.astype(str))}
+
+
+def test_runs_come_in_the_order_in_which_they_were_named(everywhere: dict[str, Any]) -> None:
+    ids = ["run-2", "run-0"]
+    frame = ak.load_results(ids, source=everywhere["flat"], columns="user_id")
+    assert list(dict.fromkeys(frame.run_id)) == ids
+    pd.testing.assert_frame_equal(
+        pd.concat(iter_results(ids, source=everywhere["flat"], columns="user_id", batch_rows=9)), frame
+    )
+
+
+def test_unknown_fields_are_there_where_some_row_that_is_left_has_one(everywhere: dict[str, Any]) -> None:
+    def load(**wanted: Any) -> pd.DataFrame:
+        return ak.load_results(source=everywhere["json"], **wanted)
+
+    assert "extra" in load(filter=ak.Filter(run_id=("run-1",)))
+    assert "extra" not in load(filter=ak.Filter(run_id=("run-2",)))
+    asked = load(columns=["extra"], filter=ak.Filter(run_id=("run-1",), position=(4, 5)))
+    assert asked.extra.fillna("none").to_list() == ["none", '{"machine":"m-1"}']
+    assert all("extra" in frame for frame in iter_results("run-2", source=everywhere["json"]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"columns": ["user_scor"]}, "'user_score'"),
+        ({"columns": ["difference"]}, "difference"),
+        ({"columns": ["notes", "notes"]}, "twice"),
+        ({"columns": ["run_reviewer"]}, "run_reviewer"),
+        ({"filter": {"deviation": (1, None)}}, "no filter"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_at_the_call(
+    everywhere: dict[str, Any], wanted: dict[str, Any], said: str
+) -> None:
+    for load in (ak.load_results, iter_results):
+        with pytest.raises(ak.errors.InvalidOptionError, match=said):
+            load(source=everywhere["json"], **wanted)
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1.5, True, "10"])
+def test_a_number_of_rows_that_is_none_is_refused_at_the_call(everywhere: dict[str, Any], rows: Any) -> None:
+    with pytest.raises(ak.errors.InvalidOptionError, match="batch_rows"):
+        iter_results(source=everywhere["json"], batch_rows=rows)
+
+
+def test_a_run_that_is_not_there_is_told_at_the_call(everywhere: dict[str, Any]) -> None:
+    with pytest.raises(ak.errors.RunNotFoundError):
+        iter_results(["run-0", "run-9"], source=everywhere["json"])
+
+
+def test_a_broken_run_is_told_when_it_is_met(tmp_path: Path) -> None:
+    saved(tmp_path / "a.json", dumped(a_run(3, id="a")))
+    saved(tmp_path / "b.json", dumped(a_run([a_result(0), a_result(1, aiScore="x")], id="b")))
+    frames = iter_results(source=tmp_path, batch_rows=2)
+    assert len(next(frames)) == 2
+    with pytest.raises(ak.errors.InvalidRunError, match="row 1"):
+        list(frames)
+    with pytest.raises(ak.errors.InvalidRunError, match="row 1"):
+        ak.load_results(source=tmp_path, columns=["ai_score"])
+
+
+STREAMED = """
+import resource, sys
+import auditkit as ak
+from auditkit.load import iter_results
+count = 0
+if sys.argv[2] == "stream":
+    for frame in iter_results(source=sys.argv[1], batch_rows=50_000):
+        count += len(frame)
+else:
+    count = len(ak.load_results(source=sys.argv[1]))
+print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def million(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset of a million results in files of 100,000."""
+    from pyarrow import parquet
+
+    home = tmp_path_factory.mktemp("million")
+    path = saved(home / "run.json", dumped(a_run(20_000, totalSubmissions=1_000_000), None))
+    table = parquet.read_table(
+        ak.export_audit_run("run-001", "parquet", source=path, output_dir=home / "out")
+    )
+    (home / "audits").mkdir()
+    for number in range(10):
+        with parquet.ParquetWriter(home / "audits" / f"{number}.parquet", table.schema) as writer:
+            for _ in range(5):
+                writer.write_table(table)
+    return f"parquet:{home / 'audits'}"
+
+
+def test_a_million_results_pass_through_little_memory(million: str, tmp_path: Path) -> None:
+    def peak(how: str) -> int:
+        count, megabytes = succeed(python("-c", STREAMED, million, how, cwd=tmp_path)).split()
+        assert count == "1000000"
+        return int(megabytes)
+
+    assert peak("stream") < 350 < peak("whole")

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from auditkit.errors import AuditkitError, FailureList, NoSourceError, RunNotFoundError
 from auditkit.formats.stream import MAX_UNCOMPRESSED_BYTES
-from auditkit.naming import check_run_id
+from auditkit.naming import MANIFEST_SUFFIX, check_run_id
 from auditkit.run import AuditRun, RunHeader
 
 ENVIRONMENT_VARIABLE = "AUDITKIT_SOURCE"
@@ -64,7 +64,9 @@ def open_source(
         `sqlite:///audit.sqlite`, `postgresql+psycopg://…`, `mysql+pymysql://…`, `duckdb:///…`: a database
         with the tables of `auditkit db init`; a TOML file: a database with tables of another kind.
         `s3://bucket/runs` and what else fsspec knows: a folder, a glob or a file there.
-        `parquet:PATH`: a Parquet dataset. Left out: the environment variable `AUDITKIT_SOURCE`.
+        `parquet:PATH`: a Parquet dataset, the `.parquet` files below a folder here or in a store, flat or
+        in hive partitions (`run_id=run-001/part-0.parquet`). Left out: the environment variable
+        `AUDITKIT_SOURCE`.
     strict : bool
         Refuse JSON in which a key stands twice in one object; otherwise the last one counts.
     formula_guard : bool, optional
@@ -72,6 +74,12 @@ def open_source(
         as the export log beside a file says, and True where there is none.
     max_uncompressed_bytes : int
         A `.gz` or `.zst` file that decompresses to more is refused (default 10 GiB).
+
+    Notes
+    -----
+    Folders of a thousand files and more are listed from an index of their headers in the user's cache
+    folder: a file is read again when its size, its times or its inode changed. It can be removed at any
+    time; the environment variable `AUDITKIT_INDEX=off` does without.
 
     Raises
     ------
@@ -119,6 +127,10 @@ def _opened(location: Any, options: dict[str, Any]) -> Source:
         from auditkit.sources.sql import open_mapping
 
         return open_mapping(text)
+    if text.endswith(MANIFEST_SUFFIX):
+        from auditkit.sources.parted import open_parted
+
+        return open_parted(text, options)
     if scheme:
         from auditkit.sources.storefiles import open_store_files
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from auditkit.errors import FailureList, InvalidRunError
 from auditkit.formats import recognise
@@ -17,6 +18,8 @@ from auditkit.formats.base import RepeatedResults, headers
 from auditkit.formats.stream import InputStream
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
 from auditkit.sources.base import Listing, not_found
+from auditkit.sources.index import StampedFiles, headers_of
+from auditkit.sources.reading import base_name, events, gathered
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 _LARGEST_SHARED = 64 << 20
@@ -24,8 +27,7 @@ _LARGEST_SHARED = 64 << 20
 log = logging.getLogger("auditkit")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a run stands: its file, and how many runs of that file come before it."""
 
     path: str
@@ -105,37 +107,49 @@ class FileSource:
 
     def _places(self, glance: bool = False) -> tuple[list[_Place], FailureList]:
         failures = FailureList()
-        places: list[_Place] = []
-        for path in self.files.paths():
-            try:
-                places += self._places_in(path, glance)
-            except InvalidRunError as error:
-                if self._may_stand_beside(path):
-                    log.info("left alone, it is no run file: %s", path)
-                else:
-                    failures.extend(error)
-            except OSError as error:
-                failures.extend(self._stream(path).refused(f"cannot be read: {error.strerror or error}"))
+        with _uncollected():
+            places = [
+                _Place(path, ordinal, header)
+                for path, found in self._headers(glance, failures)
+                for ordinal, header in enumerate(found or ())
+            ]
         return self._without_doubles(places, failures), failures
 
-    def _places_in(self, path: str, glance: bool) -> list[_Place]:
-        stream = self._stream(path, glance)
-        if not stream.head and _base_name(path).endswith((".jsonl", ".ndjson")):
+    def _headers(self, glance: bool, failures: FailureList) -> Iterator[tuple[str, list[RunHeader] | None]]:
+        """Each file with its headers: none where it need not be a run, None where it is broken."""
+        read = partial(self._headers_in, glance=glance, failures=failures)
+        if glance or not isinstance(self.files, StampedFiles):
+            return ((path, read(path)) for path in self.files.paths())
+        return headers_of(self.files, (self.strict, self.formula_guard, self.max_uncompressed_bytes), read)
+
+    def _headers_in(self, path: str, glance: bool, failures: FailureList) -> list[RunHeader] | None:
+        try:
+            return self._headers_read(self._stream(path, glance))
+        except InvalidRunError as error:
+            if self._may_stand_beside(path):
+                log.info("left alone, it is no run file: %s", path)
+                return []
+            failures.extend(error)
+        except OSError as error:
+            failures.extend(self._stream(path).refused(f"cannot be read: {error.strerror or error}"))
+        return None
+
+    def _headers_read(self, stream: InputStream) -> list[RunHeader]:
+        if not stream.head and base_name(stream.name).endswith((".jsonl", ".ndjson")):
             return []  # what a run without results becomes there
         format = recognise(stream.head)
         if format is None:
             rule = "no kind of file that holds runs" if stream.head else "an empty file"
             raise stream.refused(rule)
-        return [
-            _Place(path=path, ordinal=ordinal, header=header)
-            for ordinal, header in enumerate(headers(format, stream))
-        ]
+        return list(headers(format, stream))
 
     def _may_stand_beside(self, path: str) -> bool:
         """Whether a file of the folder need not be a run: a README, a picture."""
-        return not self.files.named and not _base_name(path).endswith(_SUFFIXES)
+        return not self.files.named and not base_name(path).endswith(_SUFFIXES)
 
     def _without_doubles(self, places: list[_Place], failures: FailureList) -> list[_Place]:
+        if len({place.header.id for place in places}) == len(places):
+            return places
         paths: dict[str, list[str]] = defaultdict(list)
         for place in places:
             paths[place.header.id].append(place.path)
@@ -148,10 +162,11 @@ class FileSource:
 
     def _find(self, run_ids: Sequence[str] | None) -> list[_Place | Exception]:
         alone = self.files.named and len(self.files.paths()) == 1  # among several an id may stand twice
-        places, failures = self._places(glance=alone and run_ids is not None)
+        glance = alone and run_ids is not None
+        places, failures = self._places(glance)
         if run_ids is None:
             return [*places, failures.error()] if failures else list(places)
-        if failures or not {place.header.id for place in places}.issuperset(run_ids):
+        if glance and (failures or not {place.header.id for place in places}.issuperset(run_ids)):
             places, failures = self._places()
         by_id = {place.header.id: place for place in places}
         return [by_id.get(run_id) or self._why_not(run_id, list(by_id), failures) for run_id in run_ids]
@@ -160,7 +175,7 @@ class FileSource:
         """The failures of the file that should hold it, or that it is not there."""
         own = FailureList()
         for failure in failures.rows:
-            named = _base_name(failure.file).partition(".")[0] == run_id
+            named = base_name(failure.file).partition(".")[0] == run_id
             if failure.run_id == run_id or named or f"run {run_id!r} stands in" in failure.rule:
                 own.add(failure)
         return own.error() if own else not_found(run_id, known, self.location, failures)
@@ -184,7 +199,7 @@ class FileSource:
         """
         ordinal = 0
         try:
-            for event in _events(self._stream(place.path), whole):
+            for event in events(self._stream(place.path), whole):
                 if isinstance(event, RunHeader):
                     if ordinal == place.ordinal and event != place.header:
                         raise self._changed(place, event, whole)
@@ -200,7 +215,7 @@ class FileSource:
 
     def _changed(self, place: _Place, header: RunHeader, whole: bool) -> Exception:
         if header.id == place.header.id:
-            return HeaderChanged(self._run(replace(place, header=header), whole))
+            return HeaderChanged(self._run(place._replace(header=header), whole))
         return self._stream(place.path).refused(
             f"calls itself {place.header.id!r} in front of its results and {header.id!r} behind them"
         )
@@ -210,8 +225,8 @@ class FileSource:
         wanted = {place.ordinal for place in places}
         try:
             with suppress(RepeatedResults):
-                return dict(_gathered(self._stream(path), wanted, whole=False))
-            return dict(_gathered(self._stream(path), wanted, whole=True))
+                return dict(gathered(self._stream(path), wanted, whole=False))
+            return dict(gathered(self._stream(path), wanted, whole=True))
         except (InvalidRunError, OSError) as error:
             return error
 
@@ -261,29 +276,16 @@ def _by_path(found: Sequence[_Place | Exception]) -> dict[str, list[_Place]]:
     return places
 
 
-def _events(stream: InputStream, whole: bool) -> Iterator[Any]:
-    format = recognise(stream.head)
-    if format is None:
-        raise stream.refused("no kind of file that holds runs any more")
-    if whole:
-        from auditkit.formats.json import Json
-
-        return Json().read(stream, whole=True)
-    return format.read(stream)
-
-
-def _gathered(stream: InputStream, wanted: set[int], whole: bool) -> Iterator[tuple[int, AuditRun]]:
-    """The wanted runs of a file, held in memory, by their ordinal."""
-    ordinal = 0
-    held: list[Any] = []
-    for event in _events(stream, whole):
-        if not isinstance(event, RunHeader):
-            if ordinal in wanted:
-                held.append(event)
-            continue
-        if ordinal in wanted:
-            yield ordinal, AuditRun(**vars(event), batches=partial(iter, held), in_memory=True)
-        ordinal, held = ordinal + 1, []
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage: among hundreds of thousands of things that all stay it costs as much again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _attempt_load(run: AuditRun) -> AuditRun | Exception:
@@ -291,10 +293,3 @@ def _attempt_load(run: AuditRun) -> AuditRun | Exception:
         return run.loaded()
     except (InvalidRunError, OSError) as error:
         return error
-
-
-def _base_name(path: str) -> str:
-    name = posixpath.basename(path).lower()
-    for suffix in (".gz", ".zst"):
-        name = name.removesuffix(suffix)
-    return name

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOENT
+from operator import attrgetter
 from typing import Any, BinaryIO, cast
 
 from auditkit.exportlog.logfile import LOG_NAME
 from auditkit.sources.files import FileSource
+from auditkit.sources.index import LEAST_FILES, Stamp, stamp_of
 from auditkit.sources.logged import guarded
 
 NOT_RUNS = frozenset({LOG_NAME})
@@ -38,6 +42,20 @@ class LocalFiles:
         if self.pattern is not None:
             return sorted(path for path in glob.glob(self.pattern, recursive=True) if os.path.isfile(path))
         return list(self.files)
+
+    def stamps(self) -> dict[str, Stamp | None] | None:
+        """The files in the same order, with what tells a changed one; None if they are few, or were named."""
+        if self.folder is not None:
+            return _stamps_in(self.folder)
+        paths = self.paths() if self.pattern is not None else []
+        return None if len(paths) < LEAST_FILES else {path: _stamp(path, path) for path in paths}
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells the place from any other, by whichever name, and what every path begins with."""
+        if self.folder is not None:
+            return os.path.realpath(self.folder), os.path.join(self.folder, "")
+        return f"{os.path.realpath(os.curdir)}\n{self.pattern}", ""
 
     def open_raw(self, path: str) -> BinaryIO:
         """The bytes of one."""
@@ -75,3 +93,36 @@ def _local_files(location: Any) -> LocalFiles:
     if glob.has_magic(path) and glob.glob(path, recursive=True):
         return LocalFiles(location=path, pattern=path)
     raise FileNotFoundError(ENOENT, "No such folder, file or glob of audit runs", path)
+
+
+def _stamps_in(folder: str) -> dict[str, Stamp | None] | None:
+    with _entries(folder) as entries:
+        files = [e for e in entries if not e.name.startswith(".") and e.is_file()]
+        if len(files) < LEAST_FILES:
+            return None
+        files.sort(key=attrgetter("name"))
+        prefix = os.path.join(folder, "")
+        return {prefix + e.name: _stamp(prefix + e.name, e) for e in files if e.name not in NOT_RUNS}
+
+
+@contextmanager
+def _entries(folder: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """What stands in a folder, looked at from inside it where that can be, which is a shorter way."""
+    if os.scandir not in os.supports_fd:
+        with os.scandir(folder) as entries:
+            yield entries
+        return
+    inside = os.open(folder, os.O_RDONLY)
+    try:
+        with os.scandir(inside) as entries:
+            yield entries
+    finally:
+        os.close(inside)
+
+
+def _stamp(path: str, file: str | os.DirEntry[str]) -> Stamp | None:
+    try:
+        found = os.stat(file) if isinstance(file, str) else file.stat()
+        return stamp_of(found, ".csv" not in path.lower() or guarded(path))
+    except OSError:  # it went meanwhile, which the reading will tell
+        return None

@@ -19,7 +19,8 @@ from auditkit.rules import broken_rows, check_values
 from auditkit.run import RunHeader
 from auditkit.schema import EXTRA, RESULT_FIELDS, RUN_FIELDS, RUN_ID, result_schema
 
-_BATCH_ROWS = 8192
+_BATCH_ROWS = 32_768
+_BUFFER_BYTES = 1 << 20
 
 
 def read_runs(stream: InputStream) -> RunEvents:
@@ -35,7 +36,7 @@ def read_runs(stream: InputStream) -> RunEvents:
         file = _opened(raw, problems)
         if file is not None:
             try:
-                yield from _events(file, _headers(file, problems), problems)
+                yield from _events(file, headers_in(file, problems), problems)
             except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise  # the disk's, not the file's
@@ -48,7 +49,7 @@ def read_headers(stream: InputStream) -> Iterator[RunHeader]:
     problems = Problems(stream.name)
     with _seekable(stream) as raw:
         file = _opened(raw, problems)
-        found = [] if file is None else list(_headers(file, problems).values())
+        found = [] if file is None else list(headers_in(file, problems).values())
     problems.raise_if_any()
     yield from found
 
@@ -68,7 +69,7 @@ def _opened(raw: BinaryIO, problems: Problems) -> Any:
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(raw)
+        file = parquet.ParquetFile(raw, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         problems.report(f"not a whole Parquet file: {error}")
         return None
@@ -83,7 +84,8 @@ def _opened(raw: BinaryIO, problems: Problems) -> Any:
     return None if problems else file
 
 
-def _headers(file: Any, problems: Problems) -> dict[str, RunHeader]:
+def headers_in(file: Any, problems: Problems) -> dict[str, RunHeader]:
+    """The headers of all runs of a file, by their id, from its metadata."""
     try:
         records = json.loads(file.schema_arrow.metadata[METADATA_KEY])
     except ValueError:
