@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TORTURE := $(addprefix tests/test_,$(addsuffix .py,faults formats_xlsx guard hostile_loading powercut \
     protect_encryption protect_pseudonyms))
 
-.PHONY: demo lab web test torture notebooks check bench bench-scale bench-widgets clean help
+.PHONY: demo lab web test test-mariadb torture notebooks check bench bench-scale bench-widgets clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -22,6 +22,10 @@ web: $(READY)  ## open the workbench on the sample runs as a web page
 
 test: check  ## run every test, the notebooks and the static checks
 	SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest --nbval
+
+test-mariadb: $(READY)  ## run the tests that need a MariaDB server, which they start themselves
+	SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest -m mariadb tests/test_sources_contract.py \
+	    tests/test_sources_sql.py
 
 torture: $(READY)  ## run the trials of the tests in their large numbers (hours; power cuts need root and loop devices)
 	AUDITKIT_TORTURE=1 SOURCE_DATE_EPOCH=1705312800 $(BIN)/python -m pytest -m '' $(TORTURE)

@@ -19,6 +19,7 @@ _HOMES = {
     "auditkit.filters": ("Filter",),
     "auditkit.holds": ("hold_export",),
     "auditkit.load": (
+        "iter_results",
         "list_available_runs",
         "load_failures",
         "load_results",
@@ -34,6 +35,8 @@ _HOMES = {
     "auditkit.search": ("find_results",),
     "auditkit.shelf": ("ExportStats", "cleanup_old_exports", "get_export_stats"),
     "auditkit.sources": ("Source", "open_source"),
+    "auditkit.sources.sql.exportlog": ("SqlExportLog",),
+    "auditkit.sources.sql.loading": ("LoadReport", "init_database", "load_into_database"),
     "auditkit.verification": ("FileReport", "VerificationReport", "verify_exports", "verify_file"),
 }
 
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from auditkit.exportlog import read_export_log as read_export_log
     from auditkit.filters import Filter as Filter
     from auditkit.holds import hold_export as hold_export
+    from auditkit.load import iter_results as iter_results
     from auditkit.load import list_available_runs as list_available_runs
     from auditkit.load import load_failures as load_failures
     from auditkit.load import load_results as load_results
@@ -72,6 +76,10 @@ if TYPE_CHECKING:
     from auditkit.shelf import get_export_stats as get_export_stats
     from auditkit.sources import Source as Source
     from auditkit.sources import open_source as open_source
+    from auditkit.sources.sql.exportlog import SqlExportLog as SqlExportLog
+    from auditkit.sources.sql.loading import LoadReport as LoadReport
+    from auditkit.sources.sql.loading import init_database as init_database
+    from auditkit.sources.sql.loading import load_into_database as load_into_database
     from auditkit.verification import FileReport as FileReport
     from auditkit.verification import VerificationReport as VerificationReport
     from auditkit.verification import verify_exports as verify_exports

@@ -52,6 +52,14 @@ class MissingExtraError(AuditkitError, ImportError):
     """A part of auditkit that is installed on demand is asked for, and is not installed."""
 
 
+class WorkerDiedError(AuditkitError, RuntimeError):
+    """A process that exported a run ended again and again before it was done."""
+
+
+class DatabaseError(AuditkitError, OSError):
+    """A database that cannot be reached, refuses, lacks a table or column, or broke off."""
+
+
 def in_words(error: Exception) -> str:
     """An error as one line: what is wrong and where."""
     if isinstance(error, OSError) and error.strerror:

@@ -23,7 +23,8 @@ def sqlite_url(results: int) -> str:
 def postgres_url(results: int) -> str:
     """A throw-away PostgreSQL server on loopback with one run of so many results."""
     if not _servers:
-        from tests.servers import started_postgres
+        sys.path.append(str(ROOT / "tests"))  # the tests know how to start one
+        from servers import started_postgres
 
         server = started_postgres()
         _servers.append(server.url)

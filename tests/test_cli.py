@@ -145,7 +145,7 @@ WRONG_CALLS: list[tuple[list[str], int, str]] = [
     (["export", "run-001", "--format=csv", "--compression=rar"], WRONG_USAGE, "rar"),
     (["export", "run-001", "--format=json", "--excel", "--source", str(SAMPLES)], WRONG_USAGE, "excel"),
     (["export", "run-001", "--format=csv", "--source", "no/such/folder"], FAILED, "no/such/folder"),
-    (["export", "run-001", "--format=csv", "--source", "s3://bucket/x"], WRONG_USAGE, "s3://"),
+    (["export", "run-001", "--format=csv", "--source", "s4://bucket/x"], WRONG_USAGE, "s4://"),
     (["show", "run-01", "--source", str(SAMPLES)], FAILED, "Did you mean 'run-001'"),
     (["show", "--source", str(SAMPLES)], WRONG_USAGE, "RUN_ID"),
     (["list"], WRONG_USAGE, "AUDITKIT_SOURCE"),

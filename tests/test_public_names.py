@@ -34,13 +34,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FUNCTIONS = (
     "cleanup_old_exports", "decrypt_export", "export_audit_run", "export_checkpoint", "export_evidence",
     "export_multiple_runs", "export_results", "find_results", "get_export_stats", "hold_export",
-    "k_anonymity", "list_available_runs", "load_failures", "load_results", "load_run", "load_runs",
-    "make_key", "open_source", "read_export_log", "verify_bag", "verify_exports", "verify_file",
+    "init_database", "iter_results", "k_anonymity", "list_available_runs", "load_failures",
+    "load_into_database", "load_results", "load_run", "load_runs", "make_key", "open_source", "read_export_log", "verify_bag", "verify_exports", "verify_file",
 )  # fmt: skip
 CLASSES = (
     "AuditRun", "BagReceipt", "BagReport", "BatchFailure", "BatchResult", "ExportLog", "ExportReceipt",
-    "ExportStats", "FileReport", "Filter", "KeyFiles", "Pseudonymizer", "SmallestGroup", "Source",
-    "VerificationReport",
+    "ExportStats", "FileReport", "Filter", "KeyFiles", "LoadReport", "Pseudonymizer", "SmallestGroup",
+    "Source", "SqlExportLog", "VerificationReport",
 )  # fmt: skip
 
 # DESIGN §5: the errors, and the builtin that a caller would expect
@@ -58,6 +58,8 @@ ERRORS = {
     "DecryptionError": ValueError,
     "VerificationError": Exception,
     "BatchError": Exception,
+    "DatabaseError": OSError,
+    "WorkerDiedError": RuntimeError,
 }
 
 # The tables of DESIGN §2, copied by hand: key, column, label, kind, required, allowed, ordered.

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from auditkit import __version__
+from auditkit.cli.database import database
 from auditkit.cli.decrypting import decrypt
 from auditkit.cli.evidence import evidence
 from auditkit.cli.exporting import export
@@ -55,6 +56,7 @@ for _command in (
     stats,
     hold,
     clean,
+    database,
     web,
 ):
     auditkit.add_command(_command)

@@ -23,6 +23,7 @@ from auditkit.publish import NoLog, PublishLog
 from auditkit.run import AuditRun
 from auditkit.sources import open_source
 from auditkit.sources.base import opened_each
+from auditkit.store import local_place
 
 if TYPE_CHECKING:
     from auditkit.destination import EncryptTo
@@ -158,7 +159,7 @@ def export_evidence(
     ids, names = _listed(run_ids), _listed(formats)
     _check_ids(ids)
     by_format = options_by_format(names, options)
-    place = Path(path)
+    place = local_place(path, "an evidence bag")
     _check_name(place)
     refuse_existing(place)
     to = open_destination(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ _NO_VALUES = frozenset({bool, bytes, bytearray, memoryview})
 
 
 def imposed(
-    batch: pa.RecordBatch | pa.Table,
+    batch: pa.RecordBatch | pa.Table | Mapping[str, Any],
     problems: Problems,
     start: int = 0,
     *,
@@ -38,8 +38,9 @@ def imposed(
 
     Parameters
     ----------
-    batch : RecordBatch or Table
-        Its columns by name; what is not among `columns` is not looked at.
+    batch : RecordBatch, Table or mapping
+        Its columns by name, as Arrow arrays or the Python values of a driver; what is not among
+        `columns` is not looked at.
     problems : Problems
         Is told of every value that cannot be one, or breaks the rule of its field.
     start : int
@@ -53,28 +54,34 @@ def imposed(
     """
     schema = result_schema()
     wanted = [field for field in (*RESULT_FIELDS, EXTRA_FIELD) if columns is None or field.column in columns]
+    given = batch if isinstance(batch, Mapping) else dict(zip(batch.schema.names, batch.columns, strict=True))
+    rows = len(next(iter(given.values()), ()))
     made = []
     for field in wanted:
-        if field.column in absent or (field is EXTRA_FIELD and EXTRA not in batch.schema.names):
-            made.append(pa.nulls(batch.num_rows, arrow_type(field)))
+        if field.column in absent or (field is EXTRA_FIELD and EXTRA not in given):
+            made.append(pa.nulls(rows, arrow_type(field)))
         else:
-            made.append(imposed_column(field, batch.column(field.column), problems, start, naive_utc))
+            made.append(imposed_column(field, given[field.column], problems, start, naive_utc))
     fields = [schema.field(f.column).with_nullable(not f.required or f.column in absent) for f in wanted]
     return pa.RecordBatch.from_arrays(made, schema=schema if columns is None else pa.schema(fields))
 
 
 def imposed_column(
     field: Field,
-    column: pa.Array | pa.ChunkedArray,
+    column: pa.Array | pa.ChunkedArray | Sequence[Any],
     problems: Problems,
     start: int,
     naive_utc: bool = False,
 ) -> pa.Array:
     """A column in the Arrow type in which its field travels; what is no such value is told, and null."""
-    made = _cast(field, column, naive_utc)
+    values: Any = column
+    made = None
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        made = _cast(field, column, naive_utc)
+        values = column.to_pylist() if made is None else ()
     refused: set[int] = set()
     if made is None:
-        made, refusals = recorded_values(field, column.to_pylist(), naive_utc)
+        made, refusals = recorded_values(field, values, naive_utc)
         for row, value, rule in refusals:
             problems.in_row(start + row)(field, value, rule)
             refused.add(row)
@@ -127,7 +134,7 @@ def _cast(field: Field, column: pa.Array | pa.ChunkedArray, naive_utc: bool) -> 
     if column.type == arrow_type(field):
         return column
     if pa.types.is_null(column.type) or _casts(field, column.type):
-        return column.cast(arrow_type(field))
+        return column.cast(arrow_type(field), safe=False)  # of an integer the double that is nearest
     if field.kind == "timestamp" and pa.types.is_timestamp(column.type) and (column.type.tz or naive_utc):
         return _instants(column)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +33,19 @@ def guarded(path: str) -> bool:
             if ask(told, seen.st_ino, seen.st_size, seen.st_mtime_ns).get(name) == size:
                 return False
     return True
+
+
+def is_guarded_by(log: Path, path: str, size: Callable[[], int]) -> bool:
+    """Whether a file of a store was written with the guard: yes, unless that log says otherwise.
+
+    Raises
+    ------
+    OSError
+        If the log or the file cannot be looked at.
+    """
+    seen = os.stat(log)
+    told = _unguarded_by_log(os.fspath(log), seen.st_ino, seen.st_size, seen.st_mtime_ns)
+    return path not in told or told[path] != size()
 
 
 @lru_cache(maxsize=16)

@@ -8,6 +8,7 @@ import stat
 
 from auditkit.errors import AuditkitError
 from auditkit.receipts import ExportReceipt
+from auditkit.store import StorePath, require_found
 
 CHUNK_BYTES = 1 << 20
 
@@ -46,12 +47,18 @@ class Delivery:
         return data, last
 
     def _read(self, offset: int, wanted: int) -> bytes:
-        found = os.stat(self.receipt.path)
-        if not stat.S_ISREG(found.st_mode) or found.st_size != self.receipt.bytes:
+        if self._size() != self.receipt.bytes:
             raise self._changed()
         with self.receipt.path.open("rb") as file:
             file.seek(offset)
             return file.read(wanted)
+
+    def _size(self) -> int | None:
+        path = self.receipt.path
+        if isinstance(path, StorePath):
+            return require_found(path).bytes
+        found = os.stat(path)
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def _changed(self) -> AuditkitError:
         return AuditkitError(f"{self.receipt.path} has changed since it was exported. Export it again.")
