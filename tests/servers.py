@@ -97,8 +97,8 @@ def started_mariadb() -> Server:
     _run([install, "--no-defaults", data, "--skip-test-db", "--auth-root-authentication-method=normal"])
     start = folder / "start.sql"
     start.write_text(
-        f"CREATE DATABASE audits; CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{password}'; "
-        f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';"
+        f"CREATE DATABASE audits;\nCREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{password}';\n"
+        f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';\n"
     )
     _own(folder)
     options = (f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 'socket'}")
