@@ -67,8 +67,8 @@ def export_audit_run(
         `csv`, `json`, `jsonl`, `parquet`, `xlsx` (with `auditkit[excel]`), or an installed one.
     source : path, URL or Source, optional
         As for `open_source`.
-    output_dir : path
-        Made if it does not exist.
+    output_dir : path or URL
+        A folder, made if it does not exist; or a place in a store: `s3://bucket/exports`.
     include_metadata : bool
         Write what the run says of itself; otherwise its id alone.
     flatten_results : bool
