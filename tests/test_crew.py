@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import judge
+import pyrage
 import pytest
 from children import python, succeed
 from judge import LOG
@@ -102,7 +103,6 @@ def test_paths_of_receipts_are_those_asked_for(
 
 
 def test_a_batch_with_pseudonyms_encryption_and_checksums(pool: ProcessPoolExecutor, tmp_path: Path) -> None:
-    pyrage = pytest.importorskip("pyrage")
     secret = bytes(range(32))
     key = saved(tmp_path / "key", secret)
     key.chmod(0o600)
@@ -347,7 +347,6 @@ class Twice(Executor):
 def test_a_task_that_runs_twice_leaves_one_file_and_one_commit(
     at_once: bool, sealed: bool, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
-    pyrage = pytest.importorskip("pyrage")
     sealing = {"encrypt_to": str(pyrage.x25519.Identity.generate().to_public())} if sealed else {}
     with Twice(at_once) as executor:
         batch = batch_of(tmp_path, executor=executor, checksum=True, **sealing)
@@ -365,7 +364,6 @@ def test_a_task_that_runs_twice_leaves_one_file_and_one_commit(
 def test_without_a_look_into_the_log_it_would_leave_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pyrage = pytest.importorskip("pyrage")
     monkeypatch.setattr(Once, "of", lambda *_: Once())
     with Twice(at_once=False) as executor:
         batch_of(tmp_path, executor=executor, encrypt_to=str(pyrage.x25519.Identity.generate().to_public()))

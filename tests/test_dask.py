@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import distributed
 import judge
+import pyrage
 import pytest
 from batchkills import make_runs
 from judge import LOG
@@ -19,7 +21,6 @@ from records import exported
 
 import auditkit as ak
 
-distributed = pytest.importorskip("distributed")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
@@ -97,7 +98,6 @@ def test_a_run_in_parts_adds_up(executor: Any, tmp_path: Path) -> None:
 def test_a_worker_killed_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     sealed: bool, client: Any, executor: Any, tmp_path: Path
 ) -> None:
-    pyrage = pytest.importorskip("pyrage")
     sealing = {"encrypt_to": str(pyrage.x25519.Identity.generate().to_public())} if sealed else {}
     ids = make_runs(tmp_path / "runs", runs=12, results=4000)
     workers = list(client.run(os.getpid).values())

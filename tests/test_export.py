@@ -96,6 +96,7 @@ def test_a_receipt_tells_the_facts_of_the_file(out: Path) -> None:
         "absent_fields": (),
         "log_head": hashlib.sha256((out / LOG).read_bytes().splitlines(True)[-1]).hexdigest(),
         "reused": False,
+        "parts": (),
     }
 
 

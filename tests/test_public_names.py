@@ -35,7 +35,8 @@ FUNCTIONS = (
     "cleanup_old_exports", "decrypt_export", "export_audit_run", "export_checkpoint", "export_evidence",
     "export_multiple_runs", "export_results", "find_results", "get_export_stats", "hold_export",
     "init_database", "iter_results", "k_anonymity", "list_available_runs", "load_failures",
-    "load_into_database", "load_results", "load_run", "load_runs", "make_key", "open_source", "read_export_log", "verify_bag", "verify_exports", "verify_file",
+    "load_into_database", "load_results", "load_run", "load_runs", "make_key", "open_source",
+    "read_export_log", "verify_bag", "verify_exports", "verify_file",
 )  # fmt: skip
 CLASSES = (
     "AuditRun", "BagReceipt", "BagReport", "BatchFailure", "BatchResult", "ExportLog", "ExportReceipt",

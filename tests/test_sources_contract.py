@@ -9,6 +9,7 @@ import dataclasses
 import pickle
 from collections.abc import Callable
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def _duckdb(runs: Path, folder: Path, request: pytest.FixtureRequest) -> Any:
 
 
 def _postgres(runs: Path, folder: Path, request: pytest.FixtureRequest) -> Any:
-    pytest.importorskip("adbc_driver_postgresql")
+    assert find_spec("adbc_driver_postgresql")
     return _in_database(new_database(request.getfixturevalue("postgres")), runs)
 
 
@@ -210,11 +211,11 @@ class TestContract:
         opened = zip(kept.source.open(ids), ak.open_source(kept.folder).open(ids), strict=True)
         for run, plain in opened:
             assert isinstance(plain, AuditRun)
-            for wanted in scans()[:: 9 if kept.maker.far else 6 if run.id == "long" else 1]:
+            for wanted in scans()[:: 9 if kept.maker.far else 1 if run.id == "007" else 4]:
                 got = all_of(run, wanted)
                 assert got == reference(plain, wanted, kept.maker.nul), (run.id, wanted)
                 smaller += 0 < len(got[0]) < count_results(run)
-        assert smaller > (5 if kept.maker.far else 50)
+        assert smaller > (3 if kept.maker.far else 12)
 
     def test_source_and_runs_can_be_sent_to_another_process(self, kept: Kept, tmp_path: Path) -> None:
         runs = kept.source.open(["run-001", "long"])

@@ -212,12 +212,13 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "duckdb", "postgres"])
+@pytest.mark.parametrize(
+    ("kind", "driver"),
+    [("sqlite", ""), ("duckdb", ""), ("postgres", ""), ("postgres", "?gssencmode=disable")],
+)
 def test_rows_that_break_the_schema_are_all_told_and_no_file_is_left(
     kind: str, tmp_path: Path, driver: str, request: pytest.FixtureRequest
 ) -> None:
-    if kind != "postgres" and driver:
-        pytest.skip("has one driver")
     url = f"{kind}:///{tmp_path}/audit.db"
     if kind == "postgres":
         url = new_database(request.getfixturevalue("postgres")) + driver

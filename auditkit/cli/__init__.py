@@ -19,7 +19,6 @@ from auditkit.cli.folder import clean, hold, stats
 from auditkit.cli.keys import keygen
 from auditkit.cli.looking import find_results, list_runs, show
 from auditkit.cli.options import in_words, visible
-from auditkit.cli.startup import quick_start
 from auditkit.cli.verifying import checkpoint, verify
 from auditkit.cli.web import web
 from auditkit.errors import (
@@ -29,6 +28,7 @@ from auditkit.errors import (
     NoSourceError,
     UnknownFormatError,
 )
+from auditkit.startup import quick_start
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 _USAGE_ERRORS = (InvalidOptionError, InvalidRunIdError, NoSourceError, UnknownFormatError)

@@ -8,9 +8,9 @@ import click
 
 from auditkit.cli.cover import cover, cover_options
 from auditkit.cli.options import echo_json, in_words, json_option, source_option
-from auditkit.cli.startup import show_pandas
 from auditkit.errors import BatchError
 from auditkit.formats import BUILT_IN
+from auditkit.startup import show_pandas
 
 ALL_FAILED = 1
 

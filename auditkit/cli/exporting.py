@@ -8,11 +8,11 @@ import click
 
 from auditkit.cli.cover import cover, cover_options
 from auditkit.cli.options import echo_json, in_words, json_option, output_dir_option, source_option
-from auditkit.cli.startup import show_pandas
 from auditkit.errors import BatchError
 from auditkit.export import export_audit_run, export_multiple_runs
 from auditkit.formats import BUILT_IN
 from auditkit.receipts import BatchResult
+from auditkit.startup import show_pandas
 
 ALL_FAILED, SOME_FAILED = 1, 3
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -13,6 +12,7 @@ from typing import Any, cast
 from auditkit.crew.tasks import Task
 from auditkit.errors import AuditkitError, InvalidOptionError, in_words
 from auditkit.run import AuditRun
+from auditkit.startup import start_quickly
 
 Work = Callable[[Sequence[int], Sequence[AuditRun]], list[Any]]
 Answer = list[Any] | Exception
@@ -59,7 +59,6 @@ def opened(data: bytes) -> Any:
 
 def make_ready(work: bytes, light: bool) -> None:
     """Let a process of ours do nothing but its work, and not outlive the one that started it."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches all: who has nothing to do waits for its end
@@ -67,16 +66,8 @@ def make_ready(work: bytes, light: bool) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if light:
-        sys.meta_path.insert(0, _NoPandas())
+        start_quickly()
     _work[:] = [work]
-
-
-class _NoPandas:
-    """A finder that finds no pandas, which pyarrow would import for nothing."""
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError("pandas is kept out of sight of a worker", name="pandas")
 
 
 def _end_with_parent() -> None:

@@ -116,11 +116,12 @@ def _otherwise(address: Address, cause: Exception, code: str | None) -> str:
 
 def _code(cause: Exception) -> str | None:
     """The SQLSTATE or the number of an error, where the driver gives one."""
-    state = getattr(cause, "sqlstate", None)
-    if isinstance(state, str) and re.fullmatch(r"[0-9A-Z]{5}", state) and state != "00000":
-        return state
     number = cause.args[0] if cause.args else None
-    return str(number) if isinstance(number, int) and number else None
+    if isinstance(number, int) and number:  # of MySQL, whose SQLSTATE says less
+        return str(number)
+    state = getattr(cause, "sqlstate", None)
+    known = isinstance(state, str) and re.fullmatch(r"[0-9A-Z]{5}", state) and state != "00000"
+    return state if known else None
 
 
 def _named(pattern: re.Pattern[str], text: str) -> str:

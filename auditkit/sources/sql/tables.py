@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.mysql import DOUBLE, LONGTEXT, VARBINARY
+from sqlalchemy.dialects.mysql import LONGTEXT, VARBINARY
 
 from auditkit.schema import EXTRA, POSITION, RESULT_FIELDS, RUN_FIELDS, RUN_ID, Field
 
@@ -37,12 +37,11 @@ class _Id(sa.types.TypeDecorator[str]):
 
 _LONG_TEXT = LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
 _TEXT: Any = sa.Text().with_variant(_LONG_TEXT, "mysql", "mariadb")
-_NUMBER: Any = sa.Double().with_variant(DOUBLE(), "mysql", "mariadb")
 _TYPES: dict[str, Any] = {
     "text": _TEXT,
     "category": _TEXT,
     "timestamp": _TEXT,
-    "number": _NUMBER,
+    "number": sa.Double(),
     "count": sa.BigInteger(),
 }
 

@@ -51,8 +51,15 @@ def _insert(connection: sa.Connection, run_id: str, start: int, batch: pa.Record
     if (dialect.name, dialect.driver) == ("postgresql", "psycopg"):
         return _copy(connection, rows)
     if rows:
-        connection.exec_driver_sql(str(sa.insert(RESULTS).compile(dialect=dialect)), rows)
+        connection.exec_driver_sql(_statement(dialect), rows)
     return None
+
+
+def _statement(dialect: sa.Dialect) -> str:
+    """The insertion of a row by the place of its values; to many rows a driver makes it one statement."""
+    names = ", ".join(map(dialect.identifier_preparer.quote, _NAMES))
+    mark = "?" if dialect.paramstyle == "qmark" else "%s"
+    return f"INSERT INTO {RESULTS.name} ({names}) VALUES ({', '.join([mark] * len(_NAMES))})"
 
 
 def _rows(run_id: Any, start: int, batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:

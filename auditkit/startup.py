@@ -1,4 +1,4 @@
-"""What keeps the command quick to start: numpy without its thread pool, pyarrow without pandas."""
+"""What keeps a process quick to start: numpy without its thread pool, pyarrow without pandas."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class _NoPandas:
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
         if fullname == "pandas":
-            raise ModuleNotFoundError("pandas is kept out of sight while a command runs", name="pandas")
+            raise ModuleNotFoundError(
+                "pandas is kept out of sight while a command or a worker runs", name="pandas"
+            )
 
 
 _finder = _NoPandas()
 
 
-@contextmanager
-def quick_start() -> Iterator[None]:
+def start_quickly() -> None:
     """Hide pandas, which pyarrow imports in `pa.array` though it needs it only for frames.
 
     That import would cost more than all else that a command does.
@@ -29,6 +30,12 @@ def quick_start() -> Iterator[None]:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if "pandas" not in sys.modules:
         sys.meta_path.insert(0, _finder)
+
+
+@contextmanager
+def quick_start() -> Iterator[None]:
+    """Hide pandas for a while."""
+    start_quickly()
     try:
         yield
     finally:
