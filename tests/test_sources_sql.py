@@ -415,3 +415,26 @@ def test_mariadb_says_in_words_what_it_refuses(mariadb: Server, tmp_path: Path) 
 @pytest.mark.mariadb
 def test_mariadb_takes_two_loads_at_once(mariadb: Server, tmp_path: Path) -> None:  # noqa: F811
     at_once(new_database(mariadb), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "ak.open_source('sqlite:///audit.sqlite')",
+        "ak.open_source('nightly.toml')",
+        "ak.init_database('sqlite:///audit.sqlite')",
+        "ak.SqlExportLog('sqlite:///audit.sqlite')",
+    ],
+)
+def test_without_sqlalchemy_everything_says_which_extra_to_install(use: str, tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.modules["sqlalchemy"] = None
+import auditkit as ak
+try:
+    {use}
+except ak.errors.MissingExtraError as error:
+    print(error)
+"""
+    said = succeed(python("-c", script, cwd=tmp_path))
+    assert said.strip().endswith("pip install 'auditkit[sql]'")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import os
 
+from auditkit.errors import MissingExtraError
 from auditkit.sources.base import Source
+
+try:
+    import sqlalchemy  # noqa: F401
+except ImportError:
+    raise MissingExtraError(
+        "Databases need SQLAlchemy, which is not installed. Install it with: pip install 'auditkit[sql]'"
+    ) from None
 
 
 def open_database(url: str) -> Source:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from auditkit.errors import MissingExtraError, NoSourceError
+import sqlalchemy as sa
 
-if TYPE_CHECKING:
-    import sqlalchemy as sa
+from auditkit.errors import NoSourceError
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -38,8 +36,6 @@ class Address:
     @property
     def parsed(self) -> sa.URL:
         """The URL in its parts."""
-        import sqlalchemy as sa
-
         return sa.make_url(self.url)
 
     @property
@@ -55,8 +51,6 @@ def address_of(url: str) -> Address:
     ------
     NoSourceError
         If it is no URL of a database that can be read.
-    MissingExtraError
-        If SQLAlchemy is not installed.
     """
     parsed = _parsed(url)
     kind, _, driver = parsed.drivername.partition("+")
@@ -74,12 +68,6 @@ def address_of(url: str) -> Address:
 
 
 def _parsed(url: str) -> sa.URL:
-    try:
-        import sqlalchemy as sa
-    except ImportError:
-        raise MissingExtraError(
-            "Databases need SQLAlchemy, which is not installed. Install it with: pip install 'auditkit[sql]'"
-        ) from None
     try:
         return sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # neither says what: the text may hold a password
