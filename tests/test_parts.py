@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import judge
 import pytest
 import reference_exporter as reference
+from buckets import Bucket, bucket_fixture, s3_server_fixture  # noqa: F401 - fixtures
 from children import DAY, python, succeed
 from hypothesis import given
 from hypothesis import strategies as st
-from records import a_run, dumped, exported, found, load_one, meaning, saved
+from records import LOG, a_run, dumped, exported, found, load_one, meaning, saved
 from strategies import run_ids
 
 import auditkit as ak
@@ -126,6 +128,34 @@ def test_workers_make_the_same_parts(jobs: str, source: Path) -> None:
         part.__class__(**{**vars(part), "path": source.parent / "out" / part.path.name})
         for part in alone.parts
     )
+
+
+def test_a_database_and_a_dataset_give_the_same_parts(source: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/audit.sqlite"
+    ak.init_database(url)
+    ak.load_into_database(source, url)
+    ak.export_audit_run("run-010", "parquet", source=source, output_dir=tmp_path / "dataset")
+    wanted = [(part.path.name, part.sha256) for part in in_parts(source).parts]
+    for number, place in enumerate((url, f"parquet:{tmp_path / 'dataset'}")):
+        receipt = ak.export_audit_run(
+            "run-010", "csv", source=place, output_dir=tmp_path / str(number), parts=4
+        )
+        assert [(part.path.name, part.sha256) for part in receipt.parts] == wanted
+
+
+def test_a_workbook_holds_each_part(source: Path) -> None:
+    receipt = in_parts(source, "xlsx")
+    assert [part.rows for part in receipt.parts] == [4, 4, 2]
+    assert all(zipfile.is_zipfile(part.path) for part in receipt.parts)
+
+
+def test_parts_in_a_store_load_as_the_run(bucket: Bucket, source: Path, tmp_path: Path) -> None:
+    receipt = in_parts(source, "json", output_dir=bucket.url, log=tmp_path / LOG, jobs=2)
+    assert [part.path.url for part in receipt.parts] == [
+        f"{bucket.url}/audit-run-run-010-{DAY}.part-0000{number}.json" for number in (1, 2, 3)
+    ]
+    assert found(load_one(receipt)) == meaning(RUN)
+    assert ak.verify_exports(bucket.url, log=tmp_path / LOG).files == 4
 
 
 def test_a_second_time_nothing_is_written(source: Path) -> None:
