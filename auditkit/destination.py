@@ -17,7 +17,7 @@ from auditkit.disk import OWNER_AND_GROUP, OWNER_ONLY
 from auditkit.errors import AuditkitError, ExportExistsError, InvalidOptionError, VerificationError
 from auditkit.exportlog import ExportLog
 from auditkit.exportlog.logfile import LOG_NAME
-from auditkit.exportlog.reading import default_log, local_log
+from auditkit.exportlog.reading import default_log, local_log, log_path
 from auditkit.filters import Filter
 from auditkit.formats.base import Sink
 from auditkit.holds import held_by, whole_lines
@@ -93,9 +93,17 @@ class Destination:
         done: dict[str, Any] = {"encrypt_to": list(self.recipients)} if self.recipients else {}
         return done if self.pseudonymizer is None else done | {"pseudonymizer": self.pseudonymizer.changed}
 
-    def refusal(self, name: str) -> AuditkitError | None:
-        """Why a file of that name is not to be replaced: it is held, or the log cannot tell; else None."""
+    def refusal(self, name: str) -> Exception | None:
+        """Why a file of that name is not to be replaced: it is held, or that cannot be told; else None."""
         if self.if_exists != "replace" or self.holding is None:
+            return None
+        try:
+            return self._refusal(name)
+        except OSError as error:  # a store that does not answer
+            return error
+
+    def _refusal(self, name: str) -> AuditkitError | None:
+        if self.holding is None:
             return None
         path = self.folder / name
         for place in (path, checksum_path(path)):
@@ -125,12 +133,13 @@ class Destination:
         """
         result, drafts = list(outcomes), {}
         for index, outcome in enumerate(outcomes):
-            if not isinstance(outcome, ExportReceipt) or not self._wants_checksum(outcome):
+            if not isinstance(outcome, ExportReceipt):
                 continue
-            if stands(checksum_path(outcome.path)) and checksum_of(outcome.path) is None:
-                result[index] = _no_checksum(outcome.path)
-            else:
-                drafts[index] = self._checksum_draft(outcome)
+            try:
+                if self._wants_checksum(outcome):
+                    drafts[index] = self._checksum_draft(outcome)
+            except OSError as error:  # it stands in the place, or a store does not answer
+                result[index] = error
         published = publish(list(drafts.values()), if_exists="replace", log=self.log)
         for index, written in zip(drafts, published, strict=True):
             result[index] = _followed(result[index], written)
@@ -141,6 +150,8 @@ class Destination:
         return self.checksum or (replaced and checksum_of(receipt.path) is not None)
 
     def _checksum_draft(self, receipt: ExportReceipt) -> Draft:
+        if stands(checksum_path(receipt.path)) and checksum_of(receipt.path) is None:
+            raise _no_checksum(receipt.path)
         line = checksum_line(receipt.sha256, receipt.path.name)
 
         def write(sink: Sink) -> None:
@@ -212,7 +223,7 @@ def _logs(log: Any, folder: Location, mode: int) -> tuple[PublishLog, ExportLog 
     if isinstance(log, PublishLog):
         return log, log if isinstance(log, ExportLog) else None
     try:
-        given = own if log is None else ExportLog(path=local_log(log), mode=mode)
+        given = own if log is None else ExportLog(path=log_path(local_log(log)), mode=mode)
     except TypeError:
         raise InvalidOptionError(
             f"log={log!r} is neither a path nor an export log. Leave it out for {LOG_NAME} in the folder "

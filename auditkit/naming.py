@@ -110,6 +110,14 @@ def version_of(name: str) -> str | None:
     return name[: match.end("date")] + name[match.end("version") :]
 
 
+def set_of(name: str) -> str | None:
+    """What the manifest and the parts of a run share in their names, in all versions; None for others."""
+    match = _EXPORT.fullmatch(name)
+    if match is None or ".part" not in name[match.end("date") :]:
+        return None
+    return name[: match.end("date")]
+
+
 def export_date() -> str:
     """The UTC day of the export, or of `SOURCE_DATE_EPOCH` where that is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")

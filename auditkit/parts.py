@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from auditkit.beside import checksum_line
 from auditkit.errors import BatchError, InvalidOptionError, InvalidRunError
 from auditkit.orders import Order
 from auditkit.orders.batch import export_each
 from auditkit.receipts import BatchResult, ExportReceipt
 from auditkit.run import AuditRun, Batches, HeaderChanged
 from auditkit.scan import Scan, count_results, scan
-from auditkit.sources.parted import KIND, VERSION
+from auditkit.sources.parted import KIND, VERSION, hash_of_parts
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -60,7 +58,12 @@ def export_in_parts(
     BatchError
         If some parts failed; the others are kept, and there is no manifest.
     """
-    started = time.perf_counter()
+    if order.replaces:
+        raise InvalidOptionError(
+            "if_exists='replace' would tear a run in parts that stands there, part by part. Leave it out: "
+            "parts with other bytes take the next free names, and the manifest says which belong together."
+        )
+    started, order = time.perf_counter(), order.of_one_day()
     run, parts = cut(run, rows)
     found = dict(export_each(order, parts, executor, jobs, parts=True))
     outcomes = [found[place] for place in range(len(parts))]
@@ -171,7 +174,6 @@ def manifest(receipts: Sequence[ExportReceipt]) -> bytes:
         known = {"bytes": receipt.bytes, "rows": receipt.rows, "sha256": receipt.sha256, **sealed}
         listed.append({"first_position": position, "name": receipt.path.name, **known})
         position += receipt.rows
-    lines = b"".join(checksum_line(one["sha256"], one["name"]) for one in listed)
     whole = {
         "bytes": sum(receipt.bytes for receipt in receipts),
         "format": first.format,
@@ -180,7 +182,7 @@ def manifest(receipts: Sequence[ExportReceipt]) -> bytes:
         "parts": listed,
         "rows": position,
         "run_id": first.run_ids[0],
-        "sha256": hashlib.sha256(lines).hexdigest(),
+        "sha256": hash_of_parts(listed),
         "version": VERSION,
     }
     return json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"

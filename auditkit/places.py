@@ -191,11 +191,13 @@ class _Bucket:
                 return
             ours = etag is None or etag == etag_of(there)
         except OSError:
-            _take_back(there, etag)
+            if not replace:  # what it took the place of is gone: rather an unconfirmed file than none
+                _take_back(there, etag)
             raise
         if not ours and not replace:  # a store that knows no conditions: another writer was there, too
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(there))
-        _take_back(there, etag)
+        if not replace:
+            _take_back(there, etag)
         why = "The store gave other bytes back than it was given. Export again"
         raise OSError(errno.EIO, why, str(there))
 

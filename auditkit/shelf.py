@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import time
@@ -20,7 +21,7 @@ from auditkit.exportlog.log import ExportLog
 from auditkit.exportlog.reading import log_of
 from auditkit.exportlog.standing import standing
 from auditkit.holds import held_by, whole_lines
-from auditkit.naming import export_format
+from auditkit.naming import export_format, set_of
 from auditkit.shelves import Shelf, files_of, opened_shelf
 from auditkit.store import Found, Location, StorePath, location_of
 
@@ -149,10 +150,13 @@ def cleanup_old_exports(
             shelf = closing.enter_context(opened_shelf(folder))
         except FileNotFoundError:
             return []
-        old = sorted(export.name for export in shelf.files(_is_export) if export.modified_ns < cutoff)
+        exports = shelf.files(_is_export)
+        young = {set_of(export.name) for export in exports if export.modified_ns >= cutoff} - {None}
+        aged = (export.name for export in exports if export.modified_ns < cutoff)
+        old = sorted(name for name in aged if set_of(name) not in young)
         if not old:
             return []
-        cleaning = _Cleaning(folder, shelf, ExportLog(path=log_of(folder, log)))
+        cleaning = _Cleaning(folder, shelf, _log_of(folder, log))
         return [folder / name for name in (cleaning.told(old) if dry_run else cleaning.done(old))]
 
 
@@ -187,7 +191,8 @@ class _Cleaning:
 
     def _free(self, names: Sequence[str], chain: Chain) -> list[str]:
         held = held_by(self._log.path, chain, "nothing was removed")
-        free = [name for name in names if self._path(name) not in held]
+        sets = {set_of(path.rpartition("/")[2]) for path in held} - {None}  # a part is held with its run
+        free = [name for name in names if self._path(name) not in held and set_of(name) not in sets]
         beside = {name + CHECKSUM_SUFFIX for name in free}
         there = [found.name for found in self._shelf.files(beside.__contains__)]
         return sorted([*free, *(name for name in there if self._path(name) not in held)])
@@ -205,16 +210,32 @@ class _Cleaning:
             "error": errors.in_words(error)
         }
 
+    def _is_gone(self, name: str) -> bool:
+        with contextlib.suppress(OSError):
+            return not self._shelf.files(name.__eq__)
+        return False
+
     def _removed(self, name: str, kept: list[tuple[str, OSError]]) -> bool:
         try:
             self._shelf.remove(name)
         except FileNotFoundError:  # somebody else was quicker
             return False
         except OSError as error:
+            if self._is_gone(name):  # a store may do what it reports as failed
+                return True
             kept.append((name, OSError(error.errno, error.strerror, str(self._folder / name))))
             return False
         log.info("removed old export %s", self._folder / name)
         return True
+
+
+def _log_of(folder: Location, log: str | os.PathLike[str] | None) -> ExportLog:
+    """The log whose holds count, which of a store has to be there: it stands elsewhere, and may be missed."""
+    path = log_of(folder, log)
+    if isinstance(folder, StorePath) and not path.exists():
+        why = f"No export log tells what of {folder} is held. Name the one that knows it (log=, --log)"
+        raise FileNotFoundError(errno.ENOENT, why, str(path))
+    return ExportLog(path=path)
 
 
 def size_in_words(size_bytes: int) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import judge
+import pyrage
 import pytest
 import reference_exporter as reference
 from buckets import Bucket, bucket_fixture, s3_server_fixture  # noqa: F401 - fixtures
@@ -200,6 +201,36 @@ def test_a_header_behind_the_results_stands_in_every_part(tmp_path: Path) -> Non
     assert found(load_one(receipt)) == meaning(run)
 
 
+def test_parts_take_the_place_of_none(source: Path) -> None:
+    in_parts(source)
+    before = exported(source.parent / "out")
+    with pytest.raises(InvalidOptionError, match="would tear a run in parts"):
+        in_parts(source, parts=5, if_exists="replace")
+    assert exported(source.parent / "out") == before
+
+
+def test_a_run_in_parts_is_cleaned_and_held_as_one(source: Path) -> None:
+    out = source.parent / "out"
+    receipt = in_parts(source)
+    for part in receipt.parts:
+        os.utime(part, (0, 0))
+    assert ak.cleanup_old_exports(out, days_old=1, dry_run=True) == []  # the manifest is young
+    os.utime(receipt, (0, 0))
+    head = ak.hold_export(receipt)
+    assert ak.cleanup_old_exports(out, days_old=1) == []
+    assert ak.hold_export(receipt, release=True) != head
+    assert len(ak.cleanup_old_exports(out, days_old=1)) == 4
+
+
+def test_a_folder_with_parts_leads_to_the_manifest(source: Path) -> None:
+    out = source.parent / "out"
+    in_parts(source)
+    ak.export_audit_run("run-001", "csv", source=SAMPLES, output_dir=out)
+    assert ak.list_available_runs(source=out, on_error="skip") == ["run-001"]
+    with pytest.raises(InvalidRunError, match=r"point at its manifest, ….parts.json"):
+        ak.load_run("run-010", source=out)
+
+
 # --- loaded back ----------------------------------------------------------------------------------------
 
 
@@ -245,7 +276,6 @@ def test_an_unknown_run_of_a_manifest_is_not_found(source: Path) -> None:
 
 
 def test_encrypted_parts_load_once_they_are_decrypted(source: Path) -> None:
-    pyrage = pytest.importorskip("pyrage")
     identity = pyrage.x25519.Identity.generate()
     receipt = in_parts(source, encrypt_to=str(identity.to_public()))
     assert receipt.path.name == f"audit-run-run-010-{DAY}.parts.json.age"
@@ -294,6 +324,24 @@ def test_a_damaged_manifest_is_refused(changes: dict[str, Any], message: str, so
         ak.load_runs(source=path)
 
 
+def test_parts_that_were_taken_out_doubled_or_put_in_another_order_are_refused(source: Path) -> None:
+    receipt = in_parts(source, parts=2)
+    parts = manifest_of(receipt)["parts"]
+    sizes = [
+        (sum(part["rows"] for part in some), sum(part["bytes"] for part in some))
+        for some in (parts, parts[:4])
+    ]
+    assert len(load_one(receipt).results) == 10
+    for some, (rows, size) in (
+        (parts[::-1], sizes[0]),
+        ([parts[0], *parts[:4]], sizes[0]),
+        (parts[:4], sizes[1]),
+        ([parts[0] | {"sha256": "0" * 64}, *parts[1:]], sizes[0]),
+    ):
+        with pytest.raises(InvalidRunError, match="does not list the parts as they were written"):
+            ak.open_source(damaged(receipt, parts=some, rows=rows, bytes=size))
+
+
 @pytest.mark.parametrize(
     "name", ["../run-010.json", "/etc/passwd", "x", f"a/audit-run-a-{DAY}.part-00001.csv", 3]
 )
@@ -327,7 +375,7 @@ def test_a_part_that_is_missing_cut_off_or_of_another_run_is_an_error(source: Pa
 def test_a_part_with_fewer_rows_than_the_manifest_says_is_an_error(source: Path) -> None:
     receipt = in_parts(source)
     parts = manifest_of(receipt)["parts"]
-    parts[0]["rows"], parts[1]["rows"] = 3, 5
+    parts[0]["rows"], parts[1]["rows"], parts[1]["first_position"] = 3, 5, 3
     with pytest.raises(InvalidRunError, match=r"part-00001\.csv.*holds 4 results, and 3 in the manifest"):
         ak.load_run("run-010", source=damaged(receipt, parts=parts))
 

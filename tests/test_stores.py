@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -624,3 +625,81 @@ def test_an_export_that_was_killed_is_settled_by_the_next_one(
     export(f"memory://bucket-{uuid.uuid4().hex}/x")
     assert events(Path(LOG))[3] == ("recovered" if done else "failed")
     assert (f"exports/{CSV}" in bucket.objects()) == done
+
+
+# --- what else may go wrong -----------------------------------------------------------------------------
+
+
+def test_what_replaced_an_object_is_not_taken_back_when_it_cannot_be_read(
+    gate: Gate, bucket: Bucket, tmp_path: Path
+) -> None:
+    options = {"format": "json", "output_dir": f"{bucket.url}/x", "if_exists": "replace"}
+    receipt = ak.export_audit_run("run-001", source=SAMPLES, **options)
+    put = []
+
+    def rule(method: str, target: str, before: int) -> str:
+        put.append(method == "PUT")
+        return "cut" if method == "GET" and "list-type" not in target and any(put) else "pass"
+
+    gate.rule = rule
+    with pytest.raises(OSError, match=r"x/audit-run-run-001"):
+        ak.export_audit_run("run-001", source=SAMPLES, include_metadata=False, **options)
+    gate.rule = lambda *_: "pass"
+    assert list(bucket.objects()) == [f"x/{receipt.path.name}"]
+
+
+def test_a_store_is_cleaned_only_by_a_log_that_is_there(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ak.hold_export(export(f"{bucket.url}/x"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for dry_run in (True, False):
+        with pytest.raises(FileNotFoundError, match="No export log tells what of s3://"):
+            ak.cleanup_old_exports(f"{bucket.url}/x", days_old=0, dry_run=dry_run)
+    assert len(bucket.objects()) == 1
+
+
+def test_a_folder_of_a_store_is_judged_by_itself(bucket: Bucket) -> None:
+    export(f"{bucket.url}/y")
+    receipt = export(f"{bucket.url}/x")
+    bucket.remove(f"y/{receipt.path.name}")
+    assert ak.verify_exports(f"{bucket.url}/x").files == 1
+    with pytest.raises(errors.VerificationError, match="1 missing"):
+        ak.verify_exports(f"{bucket.url}/y")
+
+
+def test_a_marker_of_a_folder_is_no_file(bucket: Bucket) -> None:
+    bucket.put("x/", b"")
+    export(f"{bucket.url}/x")
+    assert ak.list_available_runs(source=f"{bucket.url}/x") == ["run-001"]
+    assert ak.verify_exports(f"{bucket.url}/x").files == 1
+
+
+def test_what_a_store_removed_without_saying_so_is_removed(
+    gate: Gate, bucket: Bucket, working_folder: Path
+) -> None:
+    export(f"{bucket.url}/x")
+    gate.rule = lambda method, *_: "lose" if method in ("DELETE", "POST") else "pass"
+    assert len(ak.cleanup_old_exports(f"{bucket.url}/x", days_old=0)) == 1
+    assert bucket.objects() == {}
+    assert [entry["event"] for entry in entries(working_folder / LOG)] == ["begin", "commit", "removed"]
+
+
+@pytest.mark.parametrize("jobs", [2, None])
+def test_no_other_process_writes_into_the_memory_of_this_one(jobs: int | None) -> None:
+    options: dict[str, Any] = {"source": SAMPLES, "output_dir": "memory://lost/x", "jobs": jobs}
+    if jobs is None:
+        assert len(ak.export_multiple_runs(["run-001"], "csv", **options).receipts) == 1
+    else:
+        with pytest.raises(errors.InvalidOptionError, match="is in the memory of one process"):
+            ak.export_multiple_runs(["run-001", "run-002"], "csv", **options)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://AKIAEXAMPLE@bucket/x", "s3://bucket/x?X-Amz-Signature=abc", "s3://bucket/x?token=hunter2"]
+)
+def test_a_key_in_a_url_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(errors.InvalidOptionError) as caught:
+        export(url)
+    assert not re.search("AKIA|abc|hunter2", str(caught.value))

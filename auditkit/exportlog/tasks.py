@@ -22,6 +22,7 @@ TASK = "task"
 """What an entry calls the task that it is of: the name of a batch, `-`, and a number."""
 
 _MADE = ("commit", "recovered")
+_TAIL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +163,17 @@ def _lines(path: Path, start: int) -> Iterator[bytes]:
 
 
 def size_of_log(path: Path) -> int:
-    """How many bytes a log has; 0 if there is none."""
+    """How many bytes the whole lines of a log have; 0 if there is none. Half a line will be set aside."""
     try:
-        return os.stat(path).st_size
+        with opened_to_read(path) as file:
+            end = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - _TAIL_BYTES)
+                file.seek(start)
+                newline = file.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    return start + newline + 1
+                end = start
     except FileNotFoundError:
-        return 0
+        pass
+    return 0

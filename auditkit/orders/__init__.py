@@ -68,10 +68,20 @@ class Order:
         """Whether the format comes with the package."""
         return self._name in BUILT_IN
 
+    @property
+    def replaces(self) -> bool:
+        """Whether a file takes the place of another one."""
+        return self._to.if_exists == "replace"
+
+    def of_one_day(self) -> Order:
+        """The same, with the date of now in all its names."""
+        order = copy.copy(self)
+        order._day = self._day or export_date()
+        return order
+
     def of_batch(self, batch: str) -> Order:
         """The same for workers elsewhere: paths from the root, a fixed day, each task done once."""
-        order = copy.copy(self)
-        order._day = export_date()
+        order = self.of_one_day()
         order._to = absolute(self._to)
         order._once = Once.of(order._to, batch)
         return order

@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditkit.errors import InvalidOptionError
 from auditkit.leftovers import is_abandoned, is_temporary
 from auditkit.orders import Order
 from auditkit.orders.tally import Ticket
+from auditkit.places import staging_folder
 from auditkit.receipts import ExportReceipt
 from auditkit.run import AuditRun
+from auditkit.store import Location
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -57,6 +60,7 @@ def _by_workers(
     from auditkit.crew import worked, workers_of
     from auditkit.crew.tasks import grouped
 
+    _check_place(order.folder, executor)
     batch, began = secrets.token_hex(16), time.time()
     work = partial(_exported, order.of_batch(batch), batch, parts)
     tasks = grouped(
@@ -69,8 +73,18 @@ def _by_workers(
         for place, outcome in worked(work, tasks, executor, jobs, light):
             yield place, _seen_from_here(order, outcome)
     finally:
-        if isinstance(order.folder, Path):
-            _clear(order.folder, began)
+        _clear(order.folder if isinstance(order.folder, Path) else staging_folder(), began)
+
+
+def _check_place(folder: Location, executor: Executor | None) -> None:
+    """Refuse a folder that no other process can see."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if str(folder).startswith("memory://") and not isinstance(executor, ThreadPoolExecutor):
+        raise InvalidOptionError(
+            f"{folder} is in the memory of one process, and others would write into their own. Export "
+            "without jobs= and executor=, or to another place."
+        )
 
 
 def _seen_from_here(order: Order, outcome: Outcome) -> Outcome:

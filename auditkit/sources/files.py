@@ -16,6 +16,7 @@ from auditkit.errors import FailureList, InvalidRunError
 from auditkit.formats import recognise
 from auditkit.formats.base import RepeatedResults, headers
 from auditkit.formats.stream import InputStream
+from auditkit.naming import set_of
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
 from auditkit.sources.base import Listing, not_found
 from auditkit.sources.index import StampedFiles, headers_of
@@ -156,7 +157,9 @@ class FileSource:
         for run_id, where in paths.items():
             if len(where) > 1:
                 names = ", ".join(sorted(set(map(posixpath.basename, where))))
-                rule = f"run {run_id!r} stands in {len(where)} places ({names}); point at one file or glob"
+                parted = any(map(set_of, map(posixpath.basename, where)))
+                one = "its manifest, ….parts.json" if parted else "one file or glob"
+                rule = f"run {run_id!r} stands in {len(where)} places ({names}); point at {one}"
                 failures.extend(self._stream(self.location).refused(rule))
         return [place for place in places if len(paths[place.header.id]) == 1]
 

@@ -12,11 +12,15 @@ from operator import attrgetter
 from typing import Any, BinaryIO, cast
 
 from auditkit.exportlog.logfile import LOG_NAME
+from auditkit.naming import MANIFEST_SUFFIX
 from auditkit.sources.files import FileSource
 from auditkit.sources.index import LEAST_FILES, Stamp, stamp_of
 from auditkit.sources.logged import guarded
 
-NOT_RUNS = frozenset({LOG_NAME})
+
+def may_hold_runs(name: str) -> bool:
+    """Whether a file of a folder may: no log of exports does, and a manifest is a source of its own."""
+    return name != LOG_NAME and not name.endswith(MANIFEST_SUFFIX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ class LocalFiles:
         if self.folder is not None:
             with os.scandir(self.folder) as entries:
                 names = [e.path for e in entries if not e.name.startswith(".") and e.is_file()]
-            return sorted(name for name in names if os.path.basename(name) not in NOT_RUNS)
+            return sorted(name for name in names if may_hold_runs(os.path.basename(name)))
         if self.pattern is not None:
             return sorted(path for path in glob.glob(self.pattern, recursive=True) if os.path.isfile(path))
         return list(self.files)
@@ -102,7 +106,7 @@ def _stamps_in(folder: str) -> dict[str, Stamp | None] | None:
             return None
         files.sort(key=attrgetter("name"))
         prefix = os.path.join(folder, "")
-        return {prefix + e.name: _stamp(prefix + e.name, e) for e in files if e.name not in NOT_RUNS}
+        return {prefix + e.name: _stamp(prefix + e.name, e) for e in files if may_hold_runs(e.name)}
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from auditkit.errors import Failure, FailureList, InvalidRunError
@@ -137,6 +139,8 @@ def open_parted(location: str, options: Mapping[str, Any]) -> PartedSource:
         raise _broken(location, "is no manifest of a run in parts") from None
     if kind != (KIND, VERSION, str) or not listed or not all(map(_is_part, listed)):
         raise _broken(location, "is no manifest of a run in parts that this version reads")
+    if not _adds_up(manifest, listed):
+        raise _broken(location, "does not list the parts as they were written", manifest["run_id"])
     if totals != (sum(rows for _, rows, _ in listed), sum(size for *_, size in listed)):
         raise _broken(location, "has totals that are not those of its parts", manifest["run_id"])
     folder = location[: len(location) - len(os.path.basename(location))]
@@ -146,6 +150,23 @@ def open_parted(location: str, options: Mapping[str, Any]) -> PartedSource:
         parts=tuple(_part_of(folder, *one) for one in listed),
         options=options,
     )
+
+
+def _adds_up(manifest: Mapping[str, Any], listed: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether the parts stand in their order, each once, under the hash of them all."""
+    parts = manifest["parts"]
+    ends = list(accumulate(rows for _, rows, _ in listed))
+    return (
+        manifest.get("sha256") == hash_of_parts(parts)
+        and [one.get("first_position") for one in parts] == [0, *ends[:-1]]
+        and len({name for name, *_ in listed}) == len(listed)
+    )
+
+
+def hash_of_parts(parts: Sequence[Mapping[str, Any]]) -> str:
+    """The SHA-256 of what `sha256sum` prints for the parts, in their order."""
+    lines = "".join(f"{part.get('sha256')}  {part['name']}\n" for part in parts)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _part_of(folder: str, name: str, rows: int, size: int) -> Part:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from auditkit.errors import InvalidOptionError, NoSourceError
 from auditkit.exportlog.logfile import LOG_NAME
 from auditkit.sources.files import FileSource
-from auditkit.sources.localfiles import NOT_RUNS, open_files
+from auditkit.sources.localfiles import may_hold_runs, open_files
 from auditkit.sources.logged import is_guarded_by
 from auditkit.store import StorePath, files_in, found_at, location_of, matches, open_stream, require_found
 
@@ -43,7 +43,7 @@ class StoreFiles:
         if not self.is_folder:
             return [str(self.place)]
         names = [found.name for found in files_in(self.place)]
-        return [str(self.place / name) for name in names if name not in NOT_RUNS and name[0] != "."]
+        return [str(self.place / name) for name in names if may_hold_runs(name) and name[0] != "."]
 
     def open_raw(self, path: str) -> BinaryIO:
         """The bytes of one."""

@@ -82,8 +82,15 @@ def files_in(folder: StorePath) -> list[Found]:
             if folder.in_bucket:
                 system.ls(key.partition("/")[0], detail=False)  # a bucket that is missing is an error
             return []
-        files = [_found(system, one) for one in listed if one["type"] == "file" and one["name"] != key]
+        files = [
+            _found(system, one) for one in listed if one["type"] == "file" and _is_inside(one["name"], key)
+        ]
     return sorted(one for one in files if one.name)
+
+
+def _is_inside(name: str, folder: str) -> bool:
+    """Whether it is not the folder itself, as an object that a console makes for one."""
+    return name != folder and not name.endswith("/")
 
 
 def matches(pattern: StorePath) -> list[str]:

@@ -17,6 +17,9 @@ _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTA
 _FLATTENED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):/[^/]")
 _LOCAL = frozenset({"file", "local"})
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "oci"})
+_KEYED = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Stores in whose URLs a bucket is all that stands in front of the path."""
+_SIGNED = re.compile(r"\?.*(signature|credential|token|sig|key)[^=]*=", re.IGNORECASE)
 _QUERIED = frozenset({"http", "https"})
 _NO_SECRETS = (
     "Leave the password out: credentials come from the environment (AWS_ACCESS_KEY_ID, …) or from the "
@@ -168,7 +171,9 @@ def _checked(url: str) -> str:
     authority = rest.partition("/")[0]
     if ":" in authority.rpartition("@")[0]:
         raise InvalidOptionError(f"The {scheme}:// URL holds a password. {_NO_SECRETS}")
-    if scheme in _QUERIED and "?" in rest:
+    if "@" in authority and scheme in _KEYED:
+        raise InvalidOptionError(f"The {scheme}:// URL holds a key. {_NO_SECRETS}")
+    if (scheme in _QUERIED and "?" in rest) or _SIGNED.search(rest):
         raise InvalidOptionError(
             f"The URL {scheme}://{rest.partition('?')[0]} has a query, which may be a secret. "
             "Fetch the file, and give its path."

@@ -53,6 +53,8 @@ class Review:
     def of_files(self) -> Iterator[Problem]:
         """What is wrong with the files that the log says stand there."""
         for path, record in sorted(self._says.present.items()):
+            if self._is_elsewhere(path):
+                continue
             try:
                 place = self._place(path)
                 self._judged.add(path)
@@ -60,6 +62,8 @@ class Review:
             except ValueError:  # a zero byte, or a lone surrogate
                 yield Problem("log", self._log.name, f"names a file that cannot be: {path!r}")
         for record in self._pending if self._quiet else ():
+            if self._is_elsewhere(record["path"]):
+                continue
             found = whole_file(self._place(record["path"]), record)
             said = f"and left its whole file as {found.name}" if found else "and left no whole file"
             yield Problem(
@@ -67,6 +71,12 @@ class Review:
             )
             if found:
                 self._judged.add(self._located(found))
+
+    def _is_elsewhere(self, path: str) -> bool:
+        """Whether a file is in another place than the folder of a store: one log may know several."""
+        if not isinstance(self._folder, StorePath):
+            return False
+        return not path.startswith(f"{self._folder}/")
 
     def _of_file(self, path: str, place: Location, record: Mapping[str, Any]) -> Iterator[Problem]:
         if record.get("format") == "bag" and _is_folder(place):
