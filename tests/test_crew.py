@@ -22,6 +22,7 @@ import auditkit as ak
 from auditkit import errors
 from auditkit.crew.tasks import grouped
 from auditkit.errors import BatchError, Failure, InvalidOptionError, Problem
+from auditkit.exportlog.tasks import size_of_log
 from auditkit.orders.once import Once
 from auditkit.run import HeaderChanged
 from auditkit.sources.base import Listing
@@ -399,3 +400,11 @@ def test_what_it_gives_up_twice_fails_run_by_run(tmp_path: Path) -> None:
     result = batch_of(tmp_path, executor=GivesUp(99, RuntimeError("it vanished")), on_error="collect")
     assert [failure.run_id for failure in result.failures] == IDS
     assert "gave it up twice, last with RuntimeError: it vanished" in str(result.failures[0].error)
+
+
+def test_half_a_line_at_the_end_of_a_log_hides_no_task(tmp_path: Path) -> None:
+    line = b'{"event":"begin"}' + b" " * 70_000 + b"\n"
+    log = saved(tmp_path / LOG, line * 2 + b"x" * 150_000)
+    assert size_of_log(log) == 2 * len(line)
+    assert size_of_log(saved(tmp_path / "torn", b"x" * 200_000)) == 0
+    assert size_of_log(tmp_path / "none") == 0
