@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ from judge import LOG
 from records import exported
 
 import auditkit as ak
+from auditkit.crew.inside import sendable
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
@@ -123,3 +125,26 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     }
     assert log.breaks == judge.temporary(tmp_path / "out") == []
     assert ak.verify_exports(tmp_path / "out").files == 12
+
+
+def test_what_led_to_an_error_does_not_travel_with_it() -> None:
+    """Dask lets errors be pickled with their causes, of which some cannot be made again, or hold secrets."""
+
+    class Stubborn(Exception):
+        def __init__(self, text: str, *, code: int):
+            super().__init__(text)
+
+    def failed() -> Exception:
+        try:
+            try:
+                raise Stubborn("hunter2", code=1)
+            except Stubborn:
+                raise ak.errors.DatabaseError("The database is down.") from None
+        except ak.errors.DatabaseError as error:
+            return error
+
+    with pytest.raises(TypeError):
+        pickle.loads(pickle.dumps(failed()))
+    data = pickle.dumps(sendable(failed()))
+    assert b"hunter2" not in data
+    assert str(pickle.loads(data)) == "The database is down."

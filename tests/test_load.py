@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -634,7 +635,7 @@ def test_a_broken_run_is_told_when_it_is_met(tmp_path: Path) -> None:
 
 
 STREAMED = """
-import resource, sys
+import sys
 import auditkit as ak
 from auditkit.load import iter_results
 count = 0
@@ -643,7 +644,8 @@ if sys.argv[2] == "stream":
         count += len(frame)
 else:
     count = len(ak.load_results(source=sys.argv[1]))
-print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+(peak,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(count, int(peak) // 1024)  # ru_maxrss would count the parent as well
 """
 
 
@@ -672,3 +674,42 @@ def test_a_million_results_pass_through_little_memory(million: str, tmp_path: Pa
         return int(megabytes)
 
     assert peak("stream") < 350 < peak("whole")
+
+
+SECRET = "S3CR3T-of-the-auditor"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "Postgresql", "POSTGRESQL+psycopg"])
+def test_the_scheme_of_a_database_may_be_short_or_in_capitals(scheme: str) -> None:
+    source = ak.open_source(f"{scheme}://me:{SECRET}@127.0.0.1:1/audits")
+    assert source.location == "postgresql+psycopg://me@127.0.0.1:1/audits"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"postgresql:me:{SECRET}@host/audits",
+        f"postgres:/me:{SECRET}@host/audits",
+        f" postgresql://me:{SECRET}@host/audits",
+        f"\tMySQL+pymysql://me:{SECRET}@host/audits",
+        Path(f"postgresql://me:{SECRET}@host/audits"),
+        ["runs", f"postgresql://me:{SECRET}@host/audits"],
+    ],
+)
+def test_what_is_nearly_the_url_of_a_database_is_not_shown(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ak.errors.NoSourceError) as caught:
+        ak.list_available_runs(source=place)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    if not isinstance(place, list):
+        monkeypatch.setenv("AUDITKIT_SOURCE", str(place))
+        with pytest.raises(ak.errors.NoSourceError) as caught:
+            ak.list_available_runs()
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_file_may_be_called_like_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "sqlite:runs", dumped(a_run(1)))
+    assert ak.list_available_runs(source="sqlite:runs") == ["run-001"]

@@ -534,7 +534,7 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
     [
         (["--source", "nowhere"], 1, "No such folder, file or glob of audit runs: nowhere"),
         ([], 2, "No source of audit runs is named."),
-        (["--source", "ftp://host/runs"], 2, "Sources of the kind ftp:// cannot be opened."),
+        (["--source", "nope://host/runs"], 2, "Nothing of the kind nope:// can be used here."),
         (["--port", "65536"], 2, "65536 is not in the range"),
     ],
 )

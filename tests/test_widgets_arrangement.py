@@ -625,7 +625,7 @@ def test_the_code_reads_a_source_as_it_was_read(tmp_path: Path) -> None:
 def test_a_source_is_opened_as_it_was_given(source: Any) -> None:
     for one in (source, ak.open_source(source)):
         names = run_code(snippets.script(*snippets.opening(one)))
-        assert names["source"].paths() == ak.open_source(source).paths()
+        assert names["source"].files.paths() == ak.open_source(source).files.paths()
         assert "Posix" not in snippets.opening(one)[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from records import Record, a_result, a_run, dumped, saved, without
 
 import auditkit as ak
 from auditkit.errors import InvalidOptionError, NoSourceError, RunNotFoundError
-from auditkit.widgets import RunPicker
+from auditkit.widgets import RunPicker, Workbench
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "runs"
 IDS = ("run-001", "run-002", "run-003", "run-004", "run-005", "run-006")
@@ -424,7 +425,7 @@ def test_the_source_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_kind_of_source_that_cannot_be_opened_is_said() -> None:
-    assert "ftp://" in words(RunPicker("ftp://somewhere/runs"), "error")
+    assert "gopher://" in words(RunPicker("gopher://somewhere/runs"), "error")
 
 
 @pytest.mark.parametrize(
@@ -528,6 +529,63 @@ def test_the_code_loads_the_results_of_the_picked_runs(picked: list[str]) -> Non
     names: dict[str, Any] = {}
     exec(picker.code, names)
     pd.testing.assert_frame_equal(names["results"], ak.load_results(picker.run_ids, source=SAMPLES))
+
+
+SECRET = "S3CR3T-of-the-auditor"
+SECRET_SOURCES = [
+    f"postgresql://auditor:{SECRET}@127.0.0.1:1/audits",
+    f"Postgres://auditor:{SECRET}@127.0.0.1:1/audits?sslpassword={SECRET}",
+    f"mysql://auditor:{SECRET}@127.0.0.1:1/audits",
+    f"postgresql:auditor:{SECRET}@127.0.0.1/audits",
+    f" postgresql://auditor:{SECRET}@127.0.0.1/audits",
+    [f"postgresql://auditor:{SECRET}@127.0.0.1/audits", "sample_data/runs"],
+    f"s3://key:{SECRET}@bucket/runs",
+    f"nothing://auditor:{SECRET}@127.0.0.1/audits",
+]
+
+
+def shown_by(call: Callable[[], Any]) -> str:
+    """The traceback of what a call raises."""
+    try:
+        call()
+    except Exception:
+        return traceback.format_exc()
+    return ""
+
+
+@pytest.mark.parametrize("source", SECRET_SOURCES)
+def test_a_password_in_the_source_is_shown_nowhere(source: Any) -> None:
+    bench = Workbench(source)
+    said = [shown_by(lambda: bench.picker.find("sub-001")), shown_by(bench.panel.export)]
+    with pytest.raises(RunNotFoundError) as caught:
+        bench.picker.pick(["run-001"])
+    said.append(str(caught.value))
+    with pytest.raises(RunNotFoundError) as caught:
+        bench.picker.run_ids = ["run-001"]
+    said.append(str(caught.value))
+    for widget in (bench, bench.picker, bench.panel, bench.table, bench.explorer):
+        said += [repr(widget), widget.static_html(), repr(widget.get_state())]
+        said.append(getattr(widget, "code", ""))
+    assert SECRET not in "".join(said)
+    compile(bench.picker.code, "code", "exec")
+
+
+def test_the_code_tells_that_the_password_comes_from_the_environment() -> None:
+    source = SECRET_SOURCES[0]
+    expected = [
+        "# Left out of the URL: the password, which comes from the environment (PGPASSWORD).",
+        "source = ak.open_source('postgresql+psycopg://auditor@127.0.0.1:1/audits')",
+    ]
+    assert RunPicker(source).code.splitlines()[2:4] == expected
+    assert RunPicker(ak.open_source(source)).code.splitlines()[2:4] == expected
+    assert "#" not in RunPicker("postgresql+psycopg://auditor@127.0.0.1:1/audits").code
+
+
+@pytest.mark.parametrize("place", [str(SAMPLES), [str(SAMPLES / "run-001.json"), SAMPLES / "run-002.json"]])
+def test_the_code_opens_what_an_open_source_reads(place: Any) -> None:
+    names: dict[str, Any] = {}
+    exec(RunPicker(ak.open_source(place), run_ids=["run-001"]).code, names)
+    pd.testing.assert_frame_equal(names["results"], ak.load_results(["run-001"], source=place))
 
 
 def test_the_code_reads_as_somebody_would_write_it() -> None:

@@ -104,15 +104,20 @@ def done_anywhere(work: bytes, task: bytes) -> Answer:
 def done(work: Work, task: Task) -> Answer:
     """The outcomes of a task: errors that it raises are among them, or are the outcome of each run."""
     try:
-        return [_sendable(outcome) for outcome in work(task.places, task.runs)]
+        return [sendable(outcome) for outcome in work(task.places, task.runs)]
     except Exception as error:
-        return cast(Exception, _sendable(error))
+        return cast(Exception, sendable(error))
 
 
-def _sendable(outcome: Any) -> Any:
-    """The outcome; for an error of somebody else's that does not survive the way, what it says."""
+def sendable(outcome: Any) -> Any:
+    """The outcome; for an error of somebody else's that does not survive the way, what it says.
+
+    What led to an error stays here: where Dask is there, pickling takes it along, and a driver's error in
+    it may hold a secret, or cannot be made again.
+    """
     if not isinstance(outcome, Exception):
         return outcome
+    outcome.__cause__ = outcome.__context__ = outcome.__traceback__ = None
     try:
         again = pickle.loads(pickle.dumps(outcome))
     except Exception:
