@@ -19,6 +19,7 @@ import pytest
 from batchkills import make_runs
 from judge import LOG
 from records import exported
+from tblib import pickling_support
 
 import auditkit as ak
 from auditkit.crew.inside import sendable
@@ -127,12 +128,15 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     assert ak.verify_exports(tmp_path / "out").files == 12
 
 
+class Stubborn(Exception):
+    """An error that cannot be made again of what it says."""
+
+    def __init__(self, text: str, *, code: int):
+        super().__init__(text)
+
+
 def test_what_led_to_an_error_does_not_travel_with_it() -> None:
     """Dask lets errors be pickled with their causes, of which some cannot be made again, or hold secrets."""
-
-    class Stubborn(Exception):
-        def __init__(self, text: str, *, code: int):
-            super().__init__(text)
 
     def failed() -> Exception:
         try:
@@ -143,6 +147,7 @@ def test_what_led_to_an_error_does_not_travel_with_it() -> None:
         except ak.errors.DatabaseError as error:
             return error
 
+    pickling_support.install()  # as Dask does for the errors that it knows by then
     with pytest.raises(TypeError):
         pickle.loads(pickle.dumps(failed()))
     data = pickle.dumps(sendable(failed()))
