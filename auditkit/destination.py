@@ -24,7 +24,7 @@ from auditkit.holds import held_by, whole_lines
 from auditkit.publish import Draft, IfExists, Published, PublishLog, publish
 from auditkit.receipts import ExportReceipt
 from auditkit.run import AuditRun
-from auditkit.sources.base import DATABASES
+from auditkit.sources.base import is_database
 from auditkit.store import Location, location_of
 from auditkit.store.upload import require_writable
 
@@ -213,7 +213,7 @@ def open_destination(
 
 def _logs(log: Any, folder: Location, mode: int) -> tuple[PublishLog, ExportLog | None]:
     """The log that every file is entered in, that of the folder unless one is given; whose holds count."""
-    if isinstance(log, str) and log.partition("://")[0].partition("+")[0] in DATABASES and "://" in log:
+    if isinstance(log, str) and is_database(log):
         from auditkit.sources.sql.exportlog import SqlExportLog
 
         log = SqlExportLog(log)

@@ -128,28 +128,20 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     assert ak.verify_exports(tmp_path / "out").files == 12
 
 
-class Stubborn(Exception):
-    """An error that cannot be made again of what it says."""
-
-    def __init__(self, text: str, *, code: int):
-        super().__init__(text)
-
-
 def test_what_led_to_an_error_does_not_travel_with_it() -> None:
-    """Dask lets errors be pickled with their causes, of which some cannot be made again, or hold secrets."""
+    """Dask lets errors be pickled with what led to them, which may hold secrets."""
 
     def failed() -> Exception:
         try:
             try:
-                raise Stubborn("hunter2", code=1)
-            except Stubborn:
+                raise ValueError("hunter2")
+            except ValueError:
                 raise ak.errors.DatabaseError("The database is down.") from None
         except ak.errors.DatabaseError as error:
             return error
 
     pickling_support.install()  # as Dask does for the errors that it knows by then
-    with pytest.raises(TypeError):
-        pickle.loads(pickle.dumps(failed()))
+    assert b"hunter2" in pickle.dumps(failed())
     data = pickle.dumps(sendable(failed()))
     assert b"hunter2" not in data
     assert str(pickle.loads(data)) == "The database is down."

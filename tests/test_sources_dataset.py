@@ -340,3 +340,97 @@ def test_headers_that_are_no_json_are_refused(place: Path, scratch: Path) -> Non
         table.replace_schema_metadata({"auditkit.runs": json.dumps("x")}), place / "0.parquet"
     )
     assert "headers" in refusal(place)
+
+
+def test_the_pieces_of_a_run_go_on_in_the_order_of_their_numbers(place: Path) -> None:
+    table = foreign_table(a_run(12))
+    expected = table.column("result_id").to_pylist()
+    for at in range(12):
+        parquet.write_table(table.slice(at, 1), place / f"part-{at}.parquet")
+    assert sorted(path.name for path in place.iterdir())[2] == "part-10.parquet"  # as text, before part-2
+    assert ak.load_run("run-001", source=source(place)).results.result_id.to_list() == expected
+
+
+def with_positions(table: pa.Table, kind: pa.DataType | None = None) -> pa.Table:
+    return table.append_column("position", pa.array(range(len(table)), kind or pa.int64()))
+
+
+def test_rows_that_name_their_positions_are_never_silently_in_another_order(place: Path) -> None:
+    """Partitions by skill area take every other result of the run."""
+    table = with_positions(foreign_table(runs()[0]))
+    parquet.write_to_dataset(table, place, partition_cols=["run_id", "skill_area"])
+    assert "not in their order" in refusal(place, "run-001")
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint8(), pa.float64()])
+def test_rows_that_stand_at_the_positions_that_they_name_are_read(place: Path, kind: pa.DataType) -> None:
+    table = with_positions(foreign_table(runs()[0]), kind)
+    expected = table.column("result_id").to_pylist()
+    for at, start in enumerate((0, 3)):
+        parquet.write_table(table.slice(start, 3), place / f"{at}.parquet")
+    assert ak.load_run("run-001", source=source(place)).results.result_id.to_list() == expected
+
+
+def test_a_gap_between_positions_is_refused_where_it_is_read(place: Path) -> None:
+    table = with_positions(foreign_table(runs()[0]))
+    parquet.write_table(table.take([0, 1, 3, 4]), place / "0.parquet")
+    assert "row 2, position: 3: " in refusal(place, "run-001")
+    assert len(scanned(place, columns=("user_id",), stop=2)) == 2
+
+
+def test_links_to_folders_are_followed(place: Path, tmp_path: Path) -> None:
+    parquet.write_to_dataset(foreign_table(*runs()), tmp_path / "elsewhere", partition_cols=["run_id"])
+    for folder in (tmp_path / "elsewhere").iterdir():
+        (place / folder.name).symlink_to(folder)
+    (place / "loop").symlink_to(place)
+    assert set(ak.list_available_runs(source=source(place))) == {run["id"] for run in runs()[:3]}
+
+
+def test_a_folder_that_is_linked_to_twice_is_refused(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    parquet.write_table(foreign_table(runs()[0]), folder / "0.parquet")
+    for name in ("one", "two"):
+        (place / name).symlink_to(folder)
+    assert "twice" in refusal(place, "run-001")
+
+
+def test_a_link_to_a_folder_that_is_gone_is_a_failure(place: Path, tmp_path: Path) -> None:
+    parquet.write_table(foreign_table(runs()[0]), place / "0.parquet")
+    (place / "more").symlink_to(tmp_path / "gone")
+    assert "more" in refusal(place, "run-001")
+
+
+def test_the_suffix_may_be_in_capitals(place: Path) -> None:
+    parquet.write_table(foreign_table(runs()[0]), place / "0.PARQUET")
+    assert len(ak.load_run("run-001", source=source(place)).results) == 5
+    assert len(ak.load_run("run-001", source=source(place / "0.PARQUET")).results) == 5
+
+
+@pytest.mark.parametrize(
+    ("folder", "column"),
+    [("run_id=run-002", "run_id"), ("skill_area=front", "skill_area"), ("user_score=50", "user_score")],
+)
+def test_a_folder_and_a_column_that_disagree_are_a_failure(place: Path, folder: str, column: str) -> None:
+    (place / folder).mkdir()
+    parquet.write_table(foreign_table(runs()[0]), place / folder / "0.parquet")
+    assert folder.partition("=")[2] in refusal(place, "run-001")
+    agreed = pa.array([folder.partition("=")[2]] * 5)
+    table = foreign_table(runs()[0])
+    agreed = agreed.cast(table.schema.field(column).type)
+    table = table.set_column(table.schema.names.index(column), column, agreed)
+    parquet.write_table(table, place / folder / "0.parquet")
+    assert [len(run.results) for run in source(place).load()] == [5]
+
+
+def test_instants_without_a_time_zone_are_refused_with_what_to_do_about_them(place: Path) -> None:
+    table = foreign_table(runs()[0])
+    naive = pa.array([datetime(2024, 1, 15, 10, 15)] * 4 + [None], pa.timestamp("us"))
+    table = table.set_column(table.schema.names.index("timestamp"), "timestamp", naive)
+    parquet.write_table(table, place / "0.parquet")
+    (run,) = source(place).open(["run-001"])
+    with pytest.raises(ak.errors.InvalidRunError, match="without a time zone: write the column") as caught:
+        run.loaded()
+    assert [row.position for row in caught.value.rows if "zone" in row.rule] == [0, 1, 2, 3]
+    assert [row.position for row in caught.value.rows if "zone" not in row.rule] == [4]  # it has none
+    assert "naive_timestamps" not in str(caught.value)  # only mappings have it

@@ -274,7 +274,26 @@ def another_table(path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("harm", [garbage, nothing, half, gone, a_file_in_its_place, another_table])
+def other_data(data: Any) -> Any:
+    """What puts something else into the rows of an index, with a checksum that is right where it can be."""
+
+    def harm(path: Path) -> None:
+        with sqlite3.connect(path) as connection:
+            crc = zlib.crc32(data) if isinstance(data, bytes) else 0
+            connection.execute("UPDATE parts SET data = ?, crc = ?", (data, crc))
+        connection.close()
+
+    return harm
+
+
+no_data, text, number = other_data(None), other_data("text"), other_data(12)
+another_shape = other_data(msgspec.msgpack.encode([1, 2]))
+headers_lacking = other_data(msgspec.msgpack.encode([["a"], [[1, 1, 1, 1, False]], []]))
+HARMS = [garbage, nothing, half, gone, a_file_in_its_place, another_table]
+HARMS += [no_data, text, number, another_shape, headers_lacking]
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_whatever_becomes_of_its_file_the_listing_is_right(
     folder: Path, cache: Path, caplog: pytest.LogCaptureFixture, harm: Any
 ) -> None:
@@ -310,6 +329,20 @@ def test_where_the_cache_cannot_be_written_the_files_are_read(folder: Path, tmp_
     done = python("-c", script, cwd=tmp_path, env={"XDG_CACHE_HOME": str(home)}, humble=True)
     assert (succeed(done).strip(), done.stderr) == (str(COUNT), "")
     assert list(home.iterdir()) == []
+
+
+def test_without_a_home_the_files_are_read(folder: Path, tmp_path: Path) -> None:
+    script = f"""
+import os, pathlib
+os.environ.pop("XDG_CACHE_HOME"), os.environ.pop("HOME", None)
+import pwd
+def of_nobody(uid): raise KeyError(uid)
+pwd.getpwuid = of_nobody  # a container whose user has no entry
+import auditkit as ak
+print(len(ak.list_available_runs(source={str(folder)!r})))
+"""
+    done = python("-c", script, cwd=tmp_path, env={"XDG_CACHE_HOME": str(tmp_path)})
+    assert (succeed(done).strip(), done.stderr) == (str(COUNT), "")
 
 
 def test_a_byte_that_turned_over_in_it_never_shows(folder: Path, cache: Path) -> None:

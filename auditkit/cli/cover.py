@@ -30,7 +30,12 @@ _OPTIONS = (
     click.option(
         "--known-ids", metavar="FILE", help="With pseudonyms: replace these ids, too; UTF-8, one a line."
     ),
-    click.option("--log", metavar="FILE", help="The export log [default: export-log.jsonl in the folder]."),
+    click.option(
+        "--log",
+        metavar="FILE",
+        help="The export log, or the URL of a database to log there, too [default: export-log.jsonl in the "
+        "folder].",
+    ),
     click.option("--group-readable", is_flag=True, help="Let the group read the files."),
 )
 _NEED_A_KEY = ("purpose", "keep_extra", "drop_notes", "coarsen_timestamps", "known_ids")

@@ -18,7 +18,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]
 source_option = click.option(
     "--source",
     metavar="PATH",
-    help="Folder, glob, file, URL of a database or store, or TOML file "
+    help="Folder, glob or file, URL of a database or store, TOML file, or parquet:PATH "
     "[default: the environment variable AUDITKIT_SOURCE].",
 )
 output_dir_option = click.option(

@@ -14,7 +14,7 @@ from auditkit.naming import MANIFEST_SUFFIX, check_run_id
 from auditkit.run import AuditRun, RunHeader
 
 ENVIRONMENT_VARIABLE = "AUDITKIT_SOURCE"
-DATABASES = frozenset({"sqlite", "postgresql", "mysql", "mariadb", "duckdb"})
+DATABASES = frozenset({"sqlite", "postgres", "postgresql", "mysql", "mariadb", "duckdb"})
 DATASET = "parquet:"
 MAPPING_SUFFIX = ".toml"
 
@@ -65,8 +65,9 @@ def open_source(
         with the tables of `auditkit db init`; a TOML file: a database with tables of another kind.
         `s3://bucket/runs` and what else fsspec knows: a folder, a glob or a file there.
         `parquet:PATH`: a Parquet dataset, the `.parquet` files below a folder here or in a store, flat or
-        in hive partitions (`run_id=run-001/part-0.parquet`). Left out: the environment variable
-        `AUDITKIT_SOURCE`.
+        in hive partitions (`run_id=run-001/part-0.parquet`). The rows of a run stand in the order of the
+        paths, `part-2` before `part-10`; a column `position`, where there is one, has to agree.
+        Left out: the environment variable `AUDITKIT_SOURCE`.
     strict : bool
         Refuse JSON in which a key stands twice in one object; otherwise the last one counts.
     formula_guard : bool, optional
@@ -113,16 +114,19 @@ def open_source(
 
 def _opened(location: Any, options: dict[str, Any]) -> Source:
     """The source at a place; what it is stands in front of `://` or `:`, or in the suffix."""
+    for part in location if isinstance(location, list | tuple) else ():
+        _refuse_hidden_url(part, among_files=True)
     text = os.fspath(location) if isinstance(location, str | os.PathLike) else ""
     scheme = text.partition("://")[0] if "://" in text else ""
     if text.startswith(DATASET):
         from auditkit.sources.dataset import open_dataset
 
         return open_dataset(text.removeprefix(DATASET))
-    if scheme.partition("+")[0] in DATABASES:
+    if is_database(text):
         from auditkit.sources.sql import open_database
 
-        return open_database(text)
+        return open_database(scheme.lower() + text[len(scheme) :])
+    _refuse_hidden_url(text)
     if text.endswith(MAPPING_SUFFIX):
         from auditkit.sources.sql import open_mapping
 
@@ -138,6 +142,25 @@ def _opened(location: Any, options: dict[str, Any]) -> Source:
     from auditkit.sources.localfiles import open_files
 
     return open_files(location, **options)
+
+
+def is_database(text: str) -> bool:
+    """Whether it is the URL of a database; the case of its scheme does not count."""
+    return "://" in text and text.partition("://")[0].partition("+")[0].lower() in DATABASES
+
+
+def _refuse_hidden_url(part: Any, among_files: bool = False) -> None:
+    """Refuse what looks like the URL of a database but is none: taken for a path, it would be shown."""
+    text = str(part).strip() if isinstance(part, str | os.PathLike) else ""
+    scheme, colon, rest = text.partition(":")
+    if not colon or scheme.partition("+")[0].lower() not in DATABASES or "@" not in rest:
+        return
+    if among_files:
+        raise NoSourceError("The URL of a database stands in a list of files. Give it alone, as the source.")
+    raise NoSourceError(
+        "That is no URL of a database. Write it without blanks, as sqlite:///audit.sqlite or "
+        "postgresql+psycopg://user@host/database."
+    )
 
 
 def opened_each(run_ids: Sequence[str], source: Source) -> list[AuditRun | Exception]:

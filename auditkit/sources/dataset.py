@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from errno import ENOENT
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -20,11 +19,10 @@ from auditkit.naming import broken_id_rule
 from auditkit.run import AuditRun, RunHeader
 from auditkit.schema import RESULT_FIELDS, RUN_FIELDS, RUN_ID
 from auditkit.sources.base import DATASET, Listing, not_found
+from auditkit.sources.datasetpaths import SUFFIX, dataset_paths, partitions_of
 from auditkit.sources.rowgroups import Piece, PieceBatches, opened
-from auditkit.store.names import StorePath, is_store, location_of
+from auditkit.store.names import StorePath, location_of
 
-_SUFFIX = ".parquet"
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _COLUMNS = {field.column for field in RESULT_FIELDS}
 
 
@@ -105,13 +103,14 @@ class DatasetSource:
 
     def _contents(self) -> _Contents:
         contents = _Contents()
-        paths = _paths(self.place)
+        problems = Problems(self.location)
+        paths = dataset_paths(self.place, problems)
         if not paths:
-            problems = Problems(self.location)
-            problems.report(f"no {_SUFFIX} file in it")
+            problems.report(f"no {SUFFIX} file in it")
+        if problems:
             contents.lost.extend(problems.error())
         for path in paths:
-            _look_into(path, dict(_partitions(self.place, path)), contents)
+            _look_into(path, dict(partitions_of(self.place, path)), contents)
         return contents
 
 
@@ -137,37 +136,6 @@ def _opened(run: _Run) -> AuditRun:
     return AuditRun(**vars(run.header), batches=batches)
 
 
-def _paths(place: str) -> list[str]:
-    """The Parquet files below a place, in order, without what is hidden or begins with `_`."""
-    if place.endswith(_SUFFIX) and not os.path.isdir(place):
-        return [place]
-    if is_store(place):
-        from auditkit.store.access import matches
-
-        found = matches(StorePath(f"{place}/**"))
-    else:
-        walk = os.walk(place, onerror=_raise)  # what is left out there may be a part of a run
-        found = [os.path.join(folder, name) for folder, _, names in walk for name in names]
-    below = len(place.rstrip("/")) + 1
-    return sorted(p for p in found if p.endswith(_SUFFIX) and not _is_hidden(p[below:].split("/")))
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _is_hidden(parts: list[str]) -> bool:
-    return any(part.startswith((".", "_")) and "=" not in part for part in parts)
-
-
-def _partitions(place: str, path: str) -> Iterator[tuple[str, str | None]]:
-    """The columns that the folders of a path name: `run_id=run-001`."""
-    for part in path[len(place.rstrip("/")) + 1 :].split("/")[:-1]:
-        name, equals, value = part.partition("=")
-        if equals:
-            yield unquote(name), None if value == _NO_VALUE else unquote(value)
-
-
 def _look_into(path: str, partitions: dict[str, str | None], contents: _Contents) -> None:
     """Take in what a file says of its runs, from its end, and from the column of run ids where needed."""
     problems = Problems(path)
@@ -175,11 +143,12 @@ def _look_into(path: str, partitions: dict[str, str | None], contents: _Contents
     try:
         with opened(path, problems) as file:
             rows = file.metadata.num_rows
+            names = set(file.schema_arrow.names)
+            run_id = None if RUN_ID in names else run_id  # its rows name the run
             known = headers_in(file, problems) if METADATA_KEY in (file.schema_arrow.metadata or {}) else {}
             problems.raise_if_any()
             segments = _segments(file, partitions, problems)
             problems.raise_if_any()
-            names = set(file.schema_arrow.names)
     except InvalidRunError as error:
         contents.fail(run_id, error)
         return
@@ -187,7 +156,7 @@ def _look_into(path: str, partitions: dict[str, str | None], contents: _Contents
         problems.report(f"cannot be read: {error.strerror or error}")
         contents.fail(run_id, problems.error())
         return
-    constants = tuple((k, v) for k, v in partitions.items() if k in _COLUMNS and k not in names)
+    constants = tuple((k, v) for k, v in partitions.items() if k in _COLUMNS)
     foreign = _foreign_absent(names | {name for name, _ in constants})
     for id in dict.fromkeys([*known, *(id for id, _, _ in segments)]):
         _take_in(known.get(id) or RunHeader(id=id, absent_fields=foreign), path, contents)
@@ -237,6 +206,9 @@ def _segments(file: Any, partitions: dict[str, str | None], problems: Problems) 
     for id, first, _ in found:
         rule = broken_id_rule(id) if isinstance(id, str) else "no run id"
         if rule:
+            problems.report(rule, position=first, field=RUN_ID)
+        elif partitions.get(RUN_ID, id) != id:
+            rule = f"run {id!r} stands in a folder of run {partitions[RUN_ID]!r}"
             problems.report(rule, position=first, field=RUN_ID)
     if len({id for id, _, _ in found}) < len(found):
         problems.report("the rows of a run do not stand together: sort them by run_id")

@@ -155,8 +155,7 @@ class _FolderIndex:
                 return {}
             with closing(_connected(path, "ro")) as connection:
                 rows = connection.execute("SELECT number, crc, data FROM parts").fetchall()
-            decode = msgspec.msgpack.Decoder(_Part).decode
-            return {number: decode(data) for number, crc, data in rows if zlib.crc32(data) == crc}
+            return {number: _unpacked(data) for number, crc, data in rows if zlib.crc32(data) == crc}
         return {}
 
     def _write(self, parts: list[tuple[int, bytes]]) -> None:
@@ -192,6 +191,13 @@ def _in_parts(rows: Mapping[str, tuple[Stamp, Headers]]) -> Iterator[_Part]:
 def _packed(part: _Part) -> tuple[int, bytes]:
     data = msgspec.msgpack.encode(part)
     return zlib.crc32(data), data
+
+
+def _unpacked(data: bytes) -> _Part:
+    part = msgspec.msgpack.decode(data, type=_Part)
+    if not len(part.names) == len(part.stamps) == len(part.headers):
+        raise ValueError("a part of an index lacks some of its files")
+    return part
 
 
 def _folder() -> Path:
@@ -235,17 +241,20 @@ def _user() -> int:
 
 @contextmanager
 def _nothing_fails(name: str) -> Iterator[None]:
-    """Let nothing of an index stop a listing; a file that is no database is removed, to be made anew."""
+    """Let nothing of an index stop a listing; a file that is no index is removed, to be made anew."""
     try:
         yield
-    except (OSError, ImportError, ValueError) as error:  # what does not decode is a ValueError
-        log.debug("no use of the index of a folder: %s", error)
     except Exception as error:
-        import sqlite3
-
-        if not isinstance(error, sqlite3.Error):
-            raise
         log.debug("no use of the index of a folder: %s", error)
-        if not isinstance(error, sqlite3.OperationalError):
-            with suppress(OSError):
+        if not _is_of_the_system(error):
+            with suppress(Exception):
                 (_folder() / name).unlink()
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether the file itself may be sound: it is locked, the disk is full, there is no home."""
+    if isinstance(error, OSError | ImportError | RuntimeError):
+        return True
+    import sqlite3
+
+    return isinstance(error, sqlite3.OperationalError)

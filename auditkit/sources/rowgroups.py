@@ -17,8 +17,8 @@ from auditkit.filters import Filter
 from auditkit.formats.problems import Problems
 from auditkit.run import Batches
 from auditkit.scan import Scan, Scanned, chosen_rows, taken
-from auditkit.schema import DIFFERENCE, POSITION, RUN_ID, result_schema
-from auditkit.sources.imposing import imposed
+from auditkit.schema import DIFFERENCE, POSITION, RESULT_FIELDS, RUN_ID, result_schema
+from auditkit.sources.imposing import imposed, imposed_column
 from auditkit.store.names import StorePath, is_store
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 32_768
 _NARROW = "deviation_type"
+_NAIVE = "an instant without a time zone: write the column with the one that it is in"
+_SOME_INSTANT = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Piece:
     file_rows : int
         How many it had when it was looked at.
     constants : tuple of (str, str or None)
-        Columns that stand in the path: those of its hive partitions.
+        Columns that stand in the path: those of its hive partitions. In the file they may stand, too.
     """
 
     path: str
@@ -121,7 +123,7 @@ class PieceBatches:
         self, file: ParquetFile, piece: Piece, position: int, wanted: Scan, columns: Sequence[str]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Position and rows of the row groups that may hold what is wanted."""
-        names = [name for name in (RUN_ID, *columns) if name in file.schema_arrow.names]
+        names = [name for name in (RUN_ID, POSITION, *columns) if name in file.schema_arrow.names]
         first = position - piece.start
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
@@ -135,14 +137,23 @@ class PieceBatches:
     def _sound(
         self, batch: pa.RecordBatch, piece: Piece, first: int, columns: Sequence[str], problems: Problems
     ) -> pa.RecordBatch:
-        if RUN_ID in batch.schema.names:
+        names = batch.schema.names
+        if RUN_ID in names:
             ids = batch.column(RUN_ID)
             if ids.null_count or not _all_are(ids, self.run_id):
                 problems.report("a row of another run stands among its rows")
-        for name, value in piece.constants:
-            if name in columns:
+        if POSITION in names:
+            _check_order(batch.column(POSITION), first, problems)
+        batch = _without_naive(batch, first, problems)
+        told = [(name, value) for name, value in piece.constants if name in columns]
+        for name, value in told:
+            if name not in names:
                 batch = batch.append_column(name, pa.repeat(pa.scalar(value, pa.string()), len(batch)))
-        return imposed(batch, problems, first, columns=columns, absent=self.absent)
+        made = imposed(batch, problems, first, columns=columns, absent=self.absent)
+        for name, value in told:
+            if name in names and not problems:
+                _check_partition(made.column(name), name, value, problems)
+        return made
 
 
 @contextmanager
@@ -174,6 +185,49 @@ def _all_are(ids: pa.Array, run_id: str) -> bool:
     if pa.types.is_dictionary(ids.type):
         ids = ids.dictionary if len(ids.dictionary) == 1 else ids.dictionary_decode()
     return pc.any(pc.not_equal(ids.cast(pa.string()), run_id)).as_py() is not True
+
+
+def _check_order(column: pa.Array, first: int, problems: Problems) -> None:
+    """Tell of the first row that does not stand at the position that it names itself."""
+    import numpy as np
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_integer(kind) and not column.null_count:
+        numbers = column.cast(kind).to_numpy(zero_copy_only=False)
+        if np.array_equal(numbers, np.arange(first, first + len(column))):
+            return
+    for position, value in enumerate(column.to_pylist(), first):
+        if value != position:
+            rule = "not the position at which the row stands: the files of the run are not in their order"
+            problems.report(rule, position=position, field=POSITION, value=value)
+            return
+
+
+def _without_naive(batch: pa.RecordBatch, first: int, problems: Problems) -> pa.RecordBatch:
+    """The batch with something else for instants without a time zone, each of which is told."""
+    for field in RESULT_FIELDS:
+        at = batch.schema.get_field_index(field.column)
+        if field.kind != "timestamp" or at < 0:
+            continue
+        kind = batch.schema.field(at).type
+        if not pa.types.is_timestamp(kind) or kind.tz is not None:
+            continue
+        values = batch.column(at)
+        for position, value in enumerate(values.to_pylist(), first):
+            if value is not None:
+                problems.in_row(position)(field, value, _NAIVE)
+        sound = pc.if_else(values.is_valid(), _SOME_INSTANT, pa.scalar(None, pa.string()))
+        batch = batch.set_column(at, field.column, sound)
+    return batch
+
+
+def _check_partition(column: pa.Array, name: str, value: str | None, problems: Problems) -> None:
+    """Tell if a column says something else than the folders around its file."""
+    (field,) = (field for field in RESULT_FIELDS if field.column == name)
+    told = imposed_column(field, [value], problems, 0)[0]
+    same = pc.is_null(column) if value is None else pc.fill_null(pc.equal(column, told), False)
+    if not pc.all(same).as_py():
+        problems.report(f"the column says something else than the folder {name}={value}", field=field.key)
 
 
 def _group(file: ParquetFile, group: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:

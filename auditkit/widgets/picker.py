@@ -16,14 +16,14 @@ from auditkit.frames import results_frame, runs_frame
 from auditkit.run import RunHeader
 from auditkit.schema import RUN_FIELDS, RUN_ID, Field
 from auditkit.search import search
-from auditkit.sources import Source, open_source
+from auditkit.sources import open_source
 from auditkit.sources.base import not_found
 from auditkit.widgets.arrangement import Arrangement
 from auditkit.widgets.assets import script, style
 from auditkit.widgets.base import Answer, Made
 from auditkit.widgets.grid import Grid
 from auditkit.widgets.sheet import Sheet
-from auditkit.widgets.snippets import given, opening
+from auditkit.widgets.snippets import given, opening, shown
 from auditkit.widgets.snippets import script as snippet
 
 _LABELS = {
@@ -169,7 +169,7 @@ class RunPicker(Grid):
             if not isinstance(run_id, str):
                 raise InvalidOptionError(f"{run_id!r} is no run id. Give ids as texts.")
             if run_id not in listed:
-                raise not_found(run_id, list(listed), str(self._location()), self._failures)
+                raise not_found(run_id, list(listed), self._location(), self._failures)
         self._runs.mark(np.array([listed[run_id] for run_id in ids], np.int64))
 
     def reload(self) -> None:
@@ -242,8 +242,8 @@ class RunPicker(Grid):
         unread = f" Not everything could be searched: {failures.rows[0]}." if failures else ""
         self.say(f"{where}{hint}{unread}", "error" if failures else "info")
 
-    def _location(self) -> Any:
-        return self.source.location if isinstance(self.source, Source) else self.source or "the source"
+    def _location(self) -> str:
+        return (shown(self.source) if self.source else None) or "the source"
 
     def _get_run_ids(self) -> tuple[str, ...]:
         return tuple(self.runs[RUN_ID][self._runs.marks])
