@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -12,9 +13,10 @@ import pytest
 from records import a_result
 
 from auditkit.formats.problems import Problems
-from auditkit.schema import RESULT_FIELDS, result_schema
-from auditkit.sources.imposing import imposed, recorded_values
+from auditkit.schema import RESULT_FIELDS, RUN_FIELDS, result_schema
+from auditkit.sources.imposing import imposed, imposed_column, recorded_values
 
+COUNT = next(field for field in RUN_FIELDS if field.kind == "count")
 FIELDS = {field.column: field for field in RESULT_FIELDS}
 SOUND = {field.column: a_result(1).get(field.key) for field in RESULT_FIELDS}
 
@@ -105,6 +107,44 @@ def test_an_instant_without_a_zone_is_refused_unless_its_zone_is_said() -> None:
 def test_every_value_that_is_none_of_its_field_is_told_once(name: str, given: Any, rows: list[int]) -> None:
     _, failures = column_of(name, given)
     assert [row for row, _ in failures] == rows
+
+
+@pytest.mark.parametrize(
+    "value", [2.75, Decimal("2.75"), Decimal("99999999999999999999"), 2**63, math.inf, Decimal("NaN"), "1e30"]
+)
+def test_counts_are_whole_numbers_of_64_bits_and_never_cut(value: Any) -> None:
+    made, refused = recorded_values(COUNT, [3, value, Decimal("4.0"), 5.0, "6", None])
+    assert made.to_pylist() == [3, None, 4, 5, 6, None]
+    assert refused == [(1, value, "not a whole number of 64 bits")]
+
+
+@pytest.mark.parametrize("given", [pa.array([2.75, 2.0]), pa.array([2**64 - 1, 2], pa.uint64())])
+def test_columns_of_counts_are_not_cut_either(given: pa.Array) -> None:
+    problems = Problems("there")
+    assert imposed_column(COUNT, given, problems, 0).to_pylist() == [None, 2]
+    assert [row.rule for row in problems.rows] == ["not a whole number of 64 bits"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (datetime.max, "infinity"),
+        (datetime.min, "infinity"),
+        (datetime.max.replace(tzinfo=UTC), "infinity"),
+        (datetime(1, 1, 1, 0, 0, 1, tzinfo=timezone(timedelta(hours=5))), "before the year 1"),
+        (datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5))), "after the year 9999"),
+    ],
+)
+def test_instants_that_are_none_are_refused(value: datetime, said: str) -> None:
+    made, ((row, _, rule),) = recorded_values(FIELDS["timestamp"], [value], naive_utc=True)
+    assert (made.to_pylist(), row) == ([None], 0)
+    assert said in rule
+
+
+@pytest.mark.parametrize("text", ["1_0", "\u0663", " 5 ", "nan", "inf", "0x10", "", "1e", "."])
+def test_a_text_is_a_number_only_in_plain_digits(text: str) -> None:
+    _, failures = column_of("user_score", pa.array([text, "-1.5e1", ".5", "5."]))
+    assert failures == [(100, "not a number")]
 
 
 def test_a_missing_value_beside_a_wrong_one_is_told_too() -> None:

@@ -120,6 +120,71 @@ def test_rows_can_be_limited_to_constants(url: str, tmp_path: Path) -> None:
     assert run.results.user_id.to_list() == ["u-3", "u-2"]
 
 
+def test_timestamps_as_text_lose_no_digits(sqlite: str, tmp_path: Path) -> None:
+    execute(
+        sqlite,
+        "UPDATE results SET timestamp = '2024-01-15 01:02:00.123456789' WHERE user_id = 'u-2'",
+        "UPDATE results SET timestamp = '2024-01-15 01:01:00.123456000' WHERE user_id = 'u-3'",
+    )
+    assert failures_of(mapping(tmp_path, sqlite)) == [(2, "timestamp", "'2024-01-15 01:02:00.123456789'")]
+    execute(sqlite, "UPDATE results SET timestamp = '2024-01-15T01:02:00.123456789Z' WHERE user_id = 'u-2'")
+    run = ak.load_run("night-1", source=mapping(tmp_path, sqlite))
+    receipt = ak.export_audit_run(run, "json", output_dir=tmp_path / "out")
+    told = [result["timestamp"] for result in json.loads(receipt.path.read_text())["results"]]
+    assert "2024-01-15T01:01:00.123456Z" in told
+
+
+@pytest.mark.parametrize("count", ["2.75", "99999999999999999999"])
+def test_a_total_that_is_no_whole_number_fails(count: str, url: str, tmp_path: Path) -> None:
+    amount = f"CAST(CASE id WHEN 'night-1' THEN '{count}' ELSE '1' END AS NUMERIC(30, 2))"
+    if url.startswith("sqlite"):
+        amount = f"CASE id WHEN 'night-1' THEN '{count}' ELSE '1' END"
+    kind = "NUMERIC(30, 2)" if not url.startswith("sqlite") else "TEXT"
+    execute(url, "ALTER TABLE runs DROP COLUMN total_submissions")
+    execute(url, f"ALTER TABLE runs ADD COLUMN total_submissions {kind}")
+    execute(url, f"UPDATE runs SET total_submissions = {amount}")
+    (failure,) = ak.open_source(mapping(tmp_path, url)).listing().failures.rows
+    assert (failure.run_id, failure.field, failure.rule) == (
+        "night-1",
+        "totalSubmissions",
+        "not a whole number of 64 bits",
+    )
+
+
+def test_an_infinity_of_a_database_is_no_instant(url: str, tmp_path: Path) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite has no infinity")
+    execute(url, "UPDATE results SET timestamp = 'infinity' WHERE user_id = 'u-2'")
+    with pytest.raises((InvalidRunError, DatabaseError), match=r"infinity|a value that cannot be read"):
+        ak.load_run("night-1", source=mapping(tmp_path, url))
+
+
+def test_an_order_by_a_joined_column_is_refused(sqlite: str, tmp_path: Path) -> None:
+    changes = (
+        ('run = "audit_run_id"', 'run = "audit_run_id"\njoin = [{table = "tasks", on = {task_id = "id"}}]'),
+        ('order = ["timestamp", "id"]', 'order = ["id", "tasks.title"]'),
+    )
+    with pytest.raises(InvalidOptionError, match=r"results\.order: 'tasks\.title' is of a joined table"):
+        ak.open_source(mapping(tmp_path, sqlite, *changes))
+
+
+def test_an_url_that_is_no_text_is_not_shown(tmp_path: Path) -> None:
+    path = mapping(tmp_path, "x")
+    path.write_text(path.read_text().replace('url = "x"', 'url = ["postgresql://u:hunter2@h/d"]'))
+    with pytest.raises(InvalidOptionError, match="wrong at url: it is no text") as caught:
+        ak.open_source(path)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_types_that_differ_are_told_in_words(postgres: Server, tmp_path: Path) -> None:  # noqa: F811
+    url = filled(new_database(postgres))
+    where = ('order = ["timestamp", "id"]', 'order = ["timestamp", "id"]\nwhere = {original_score = "high"}')
+    number = ('order = ["timestamp", "id"]', 'order = ["timestamp", "id"]\nwhere = {task_id = 7}')
+    for change in (where, number):
+        with pytest.raises(DatabaseError, match=r"other types.*docs/mapping\.md"):
+            ak.load_run("night-1", source=mapping(tmp_path, url, change))
+
+
 def test_timestamps_without_a_zone_are_refused_unless_the_file_says_which(url: str, tmp_path: Path) -> None:
     source = mapping(tmp_path, url, ('naive_timestamps = "UTC"', ""))
     with pytest.raises(InvalidRunError, match="naive_timestamps"):

@@ -19,7 +19,15 @@ from records import a_result, a_run, dumped, exported, found, meaning, saved
 from servers import Server, free_port, mariadb, new_database, postgres  # noqa: F401 - fixtures
 
 import auditkit as ak
-from auditkit.errors import AuditkitError, DatabaseError, InvalidRunError, MissingExtraError, NoSourceError
+from auditkit.crew.inside import sendable
+from auditkit.errors import (
+    AuditkitError,
+    DatabaseError,
+    InvalidOptionError,
+    InvalidRunError,
+    MissingExtraError,
+    NoSourceError,
+)
 from auditkit.scan import Scan, count_results, scan
 from auditkit.sources.base import open_source
 from auditkit.sources.sql import adbc
@@ -76,7 +84,7 @@ def refusal(url: str, caplog: pytest.LogCaptureFixture | None = None) -> str:
         ak.load_run("run-001", source=url)
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + str(caught.value)
     told += "" if caplog is None else caplog.text
-    told += str(pickle.loads(pickle.dumps(caught.value)))
+    told += str(pickle.loads(pickle.dumps(sendable(caught.value))))
     password = sa.make_url(url).password
     for secret in (SECRET, *([str(password)] if password else [])):
         assert secret not in told
@@ -141,7 +149,8 @@ def test_sqlite_is_in_wal_mode(url: str) -> None:
     assert execute(url, "PRAGMA journal_mode") == [("wal",)]
 
 
-def test_a_database_in_a_folder_that_cannot_be_written_is_read(url: str, tmp_path: Path) -> None:
+def test_a_database_in_a_folder_that_cannot_be_written_says_what_to_do(url: str, tmp_path: Path) -> None:
+    # read as if nobody wrote, it would be read in two states while another user does
     for path in tmp_path.iterdir():
         os.chmod(path, 0o444)
     os.chmod(tmp_path, 0o555)
@@ -150,7 +159,154 @@ def test_a_database_in_a_folder_that_cannot_be_written_is_read(url: str, tmp_pat
         done = python("-c", script, url, cwd=Path.cwd(), humble=True)
     finally:
         os.chmod(tmp_path, 0o755)
+    assert done.returncode == 1
+    assert "cannot be opened without the right to write into its folder" in done.stderr
+    assert "or a copy of the file" in done.stderr
+
+
+def test_a_database_that_is_mounted_read_only_is_read(url: str, tmp_path: Path) -> None:
+    for path in tmp_path.iterdir():
+        os.chmod(path, 0o444)
+    os.chmod(tmp_path, 0o555)
+    script = (  # a mount needs rights that tests do not have: the system is made to say there is one
+        "import os, sys, types, auditkit; os.statvfs = lambda _: types.SimpleNamespace(f_flag=os.ST_RDONLY); "
+        "print(auditkit.load_run('run-001', source=sys.argv[1]).critical_flags)"
+    )
+    try:
+        done = python("-c", script, url, cwd=Path.cwd(), humble=True)
+    finally:
+        os.chmod(tmp_path, 0o755)
     assert succeed(done) == "0\n"
+
+
+def test_a_database_that_nobody_writes_to_in_wal_mode_needs_no_such_right(url: str, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "audit.sqlite") as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    os.chmod(tmp_path, 0o555)
+    script = "import auditkit, sys; print(auditkit.load_run('run-001', source=sys.argv[1]).critical_flags)"
+    try:
+        done = python("-c", script, url, cwd=Path.cwd(), humble=True)
+    finally:
+        os.chmod(tmp_path, 0o755)
+    assert succeed(done) == "0\n"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_a_database_that_is_made_is_for_its_owner_alone(kind: str, tmp_path: Path) -> None:
+    init_database(f"{kind}:///{tmp_path}/audit.db")
+    assert (tmp_path / "audit.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "postgresql://user:{0}@{0}@host/db",
+        "postgresql://user:x@{0}/{0}@host/db",
+        "mysql://user:x@{0}?{0}@host/db",
+    ],
+)
+def test_an_at_sign_in_a_password_is_refused_and_shows_no_end_of_it(asked: str) -> None:
+    with pytest.raises(NoSourceError, match="%40 for @") as caught:
+        address_of(asked.format(SECRET))
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert address_of("postgresql://me@corp:a%40b@host/db?user=me@corp").location == (
+        "postgresql+psycopg://me%40corp@host/db"
+    )
+
+
+def test_text_in_a_number_column_is_judged_by_the_filter_itself(url: str, tmp_path: Path) -> None:
+    execute(url, "ALTER TABLE audit_results DROP COLUMN user_score")
+    execute(url, "ALTER TABLE audit_results ADD COLUMN user_score TEXT")
+    execute(url, "UPDATE audit_results SET user_score = CASE position WHEN 1 THEN '9' ELSE '100' END")
+    (run,) = open_source(url).open()
+    assert isinstance(run, ak.AuditRun)
+    (part,) = scan(run, Scan(filter=ak.Filter(user_score=(None, 50))))
+    assert part.positions.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ("position = 1.5 WHERE position = 1", "not a whole number of 64 bits"),
+        ("position = 'abc' WHERE position = 1", "not a number"),
+        ("position = -5 WHERE position = 0", "positions have to increase from 0"),
+    ],
+)
+@pytest.mark.parametrize("asked", [ak.Filter(), ak.Filter(user_score=(0, None))], ids=["all", "filtered"])
+def test_positions_that_are_none_are_failures_with_a_filter_too(
+    url: str, asked: ak.Filter, change: str, rule: str
+) -> None:
+    execute(url, f"UPDATE audit_results SET {change}")
+    (run,) = open_source(url).open()
+    assert isinstance(run, ak.AuditRun)
+    with pytest.raises(InvalidRunError, match=rule):
+        list(scan(run, Scan(filter=asked)))
+
+
+def test_a_position_that_stands_twice_is_a_failure_with_a_filter_too(url: str) -> None:
+    execute(url, "CREATE TABLE other AS SELECT * FROM audit_results")
+    execute(url, "DROP TABLE audit_results")
+    execute(url, "ALTER TABLE other RENAME TO audit_results")
+    execute(url, "UPDATE audit_results SET position = 1 WHERE position = 2")
+    (run,) = open_source(url).open()
+    assert isinstance(run, ak.AuditRun)
+    with pytest.raises(InvalidRunError, match="comes behind row 1: positions have to increase"):
+        list(scan(run, Scan(filter=ak.Filter(user_score=(0, None)))))
+
+
+def test_an_id_that_is_no_text_is_one_error(url: str) -> None:
+    execute(url, "UPDATE audit_runs SET run_id = x'ff'")
+    with pytest.raises(DatabaseError, match="holds a value that cannot be read"):
+        ak.list_available_runs(source=url)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb", "postgres"])
+def test_rows_missing_at_the_end_are_told(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = f"{kind}:///{tmp_path}/audit.db"
+    if kind == "postgres":
+        url = new_database(request.getfixturevalue("postgres"))
+    loaded(url, tmp_path, a_run(8))
+    execute(url, "DELETE FROM audit_results WHERE position >= 6")
+    assert "8 rows were loaded, none is there from row 6 on: rows are missing" in refusal(url)
+    (run,) = open_source(url).open()
+    assert isinstance(run, ak.AuditRun)
+    with pytest.raises(InvalidRunError, match="8 rows were loaded, 6 are there: rows are missing"):
+        count_results(run)
+    with pytest.raises(InvalidRunError, match="none is there from row 6 on"):
+        list(scan(run, Scan(start=2, stop=7)))
+    assert sum(len(part.positions) for part in scan(run, Scan(start=2, stop=6))) == 4
+    assert list(scan(run, Scan(stop=0))) == []
+    execute(url, "DELETE FROM audit_results")
+    assert "8 rows were loaded, none is there from row 0 on" in refusal(url)
+    execute(url, "UPDATE audit_runs SET result_count = NULL")  # as where others fill the tables
+    assert len(ak.load_run("run-001", source=url).results) == 0
+
+
+def test_a_damaged_file_is_told_without_words_of_servers(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "audit.sqlite"
+    execute(url, "PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(path.read_bytes())
+    data[100:] = b"\x7f" * (len(data) - 100)
+    path.write_bytes(data)
+    assert "is damaged. Restore it from a copy" in refusal(url)
+
+
+def test_a_duckdb_file_that_is_open_in_another_mode_says_so(tmp_path: Path) -> None:
+    url = loaded(f"duckdb:///{tmp_path}/audit.db", tmp_path, a_run())
+    (run,) = open_source(url).open()
+    assert isinstance(run, ak.AuditRun)
+    batches = run.batches()
+    next(batches)
+    with pytest.raises(DatabaseError, match=r"in another mode\. Finish reading"):
+        init_database(url)
+    batches.close()  # type: ignore[attr-defined]
+
+
+def test_one_id_is_loaded_as_one_and_none_twice(url: str, tmp_path: Path) -> None:
+    assert load_into_database(tmp_path / "runs.json", url, run_ids="run-001").unchanged == ("run-001",)
+    with pytest.raises(InvalidOptionError, match="stands twice"):
+        load_into_database(tmp_path / "runs.json", url, run_ids=["run-001", "run-001"])
 
 
 def test_what_stands_in_the_wal_of_a_writer_is_read(url: str, tmp_path: Path) -> None:

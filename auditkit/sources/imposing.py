@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,11 @@ NAIVE = "an instant without a time zone: say which one it is in (naive_timestamp
 
 
 _NO_VALUES = frozenset({bool, bytes, bytearray, memoryview})
+_WHOLE = frozenset({int, type(None)})
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_LARGEST = 2**63 - 1
+_ENDLESS = (datetime.max, datetime.min)
+"""What DuckDB gives for its infinities."""
 
 
 def imposed(
@@ -96,7 +102,8 @@ def recorded_values(
 ) -> tuple[pa.Array, list[tuple[int, Any, str]]]:
     """The Python values of a driver as a column of their field; row, value and rule of what is none."""
     target = arrow_type(field)
-    if _NO_VALUES.isdisjoint(map(type, values)):  # Arrow would take them
+    kinds = set(map(type, values))
+    if kinds <= _WHOLE if field.kind == "count" else _NO_VALUES.isdisjoint(kinds):  # Arrow would take them
         with suppress(pa.ArrowException, TypeError, OverflowError, UnicodeEncodeError):
             return pa.array(values, target), []
     made, refused = [], []
@@ -110,14 +117,28 @@ def recorded_values(
 
 
 def instant_text(value: datetime) -> str:
-    """An instant in a time zone as RFC 3339 text in UTC, with as many digits as it has."""
-    text = value.astimezone(UTC).replace(tzinfo=None).isoformat()
+    """An instant in a time zone as RFC 3339 text in UTC, with as many digits as it has.
+
+    Raises
+    ------
+    ValueError
+        If it is none that RFC 3339 can write, in words.
+    """
+    try:
+        naive = value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise ValueError("before the year 1 or after the year 9999 in UTC") from None
+    if naive in _ENDLESS or value.replace(tzinfo=None) in _ENDLESS:
+        raise ValueError("no instant: infinity, or the end of what the database can hold")
+    text = naive.isoformat()
     return (text.rstrip("0") if "." in text else text) + "Z"
 
 
 def _casts(field: Field, kind: pa.DataType) -> bool:
     """Whether Arrow's own cast gives what was recorded."""
-    if field.kind in ("number", "count"):
+    if field.kind == "count":
+        return bool(pa.types.is_integer(kind) and kind != pa.uint64())
+    if field.kind == "number":
         return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
     texts = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     return bool(texts or (field.kind == "text" and pa.types.is_integer(kind)))
@@ -151,8 +172,10 @@ def _instants(column: pa.Array) -> pa.Array:
 def _recorded(field: Field, value: Any, naive_utc: bool) -> Any:
     if value is None:
         return None
-    if field.kind in ("number", "count"):
+    if field.kind == "number":
         return _number(value)
+    if field.kind == "count":
+        return _count(value)
     if field.kind == "timestamp" and isinstance(value, datetime):
         if value.tzinfo is None and not naive_utc:
             raise ValueError(NAIVE)
@@ -166,12 +189,24 @@ def _recorded(field: Field, value: Any, naive_utc: bool) -> Any:
 
 def _number(value: Any) -> float:
     number = math.nan
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError("not a number")
     if isinstance(value, int | float | Decimal | str) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
             number = float(value)
     if not math.isfinite(number):
         raise ValueError("not a finite number" if isinstance(value, float | int) else "not a number")
     return number
+
+
+def _count(value: Any) -> int:
+    is_one = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if not is_one and not (isinstance(value, str) and _NUMBER.fullmatch(value)):
+        raise ValueError("not a number")
+    number = Decimal(value)
+    if not number.is_finite() or abs(number) > _LARGEST or number != number.to_integral_value():
+        raise ValueError("not a whole number of 64 bits")
+    return int(number)
 
 
 def _broken(field: Field, column: pa.Array) -> Iterator[tuple[int, Any, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -68,13 +69,23 @@ def address_of(url: str) -> Address:
 
 
 def _parsed(url: str) -> sa.URL:
-    try:
-        return sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # neither says what: the text may hold a password
-        raise NoSourceError(
-            "That is no URL of a database. Write it as sqlite:///audit.sqlite or "
-            "postgresql+psycopg://user@host/database, with %40 for @ and %2F for / in a password."
-        ) from None
+    with suppress(sa.exc.ArgumentError, ValueError):  # neither says what: the text may hold a password
+        parsed = sa.make_url(url)
+        if parsed.drivername.partition("+")[0] in FILES or not _tears_a_password(url, parsed):
+            return parsed
+    raise NoSourceError(
+        "That is no URL of a database. Write it as sqlite:///audit.sqlite or "
+        "postgresql+psycopg://user@host/database, with %40 for @ and %2F for / in a password."
+    )
+
+
+def _tears_a_password(url: str, parsed: sa.URL) -> bool:
+    """Whether an @ without escape may have left the end of a password in a part that is shown."""
+    if "@" in (parsed.host or ""):
+        return True
+    before, _, options = url.partition("://")[2].partition("?")
+    rest = before.partition(":")[2]
+    return parsed.password is not None and (rest.count("@") > 1 or "@" in options.partition("=")[0])
 
 
 def _whole_path(kind: str, path: str | None) -> str:

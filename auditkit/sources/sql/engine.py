@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote
@@ -49,7 +49,10 @@ def writing(address: Address, create: bool = False) -> Iterator[sa.Connection]:
     with database_errors(address):
         if not create:
             _check_file(address)
+        is_new = create and address.kind == "duckdb" and not os.path.exists(address.path)
         with _connected(address, "rwc" if create else "rw") as connection, connection.begin():
+            if is_new:  # DuckDB takes no empty file for a new database
+                os.chmod(address.path, 0o600)
             if address.kind in ("mysql", "mariadb"):  # never cut a text that is too long
                 connection.exec_driver_sql("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
             yield connection
@@ -100,14 +103,30 @@ def _connect_args(url: sa.URL, kind: str, mode: str) -> dict[str, Any]:
 def _sqlite(path: str, mode: str) -> sqlite3.Connection:
     """A connection to a file, which is made in mode rwc alone."""
     uri = f"file:{quote(path)}?mode={mode}"
-    if mode == "ro" and not os.access(os.path.dirname(path), os.W_OK) and not _has_journal(path):
-        uri += "&immutable=1"  # a database in WAL mode could not be opened where nothing may be written
+    if mode == "ro" and _is_mounted_read_only(path) and not _has_journal(path):
+        uri += "&immutable=1"  # in WAL mode it could not be opened, and nobody can change it meanwhile
+    if mode == "rwc":
+        _made_private(path)
     connection = sqlite3.connect(
         uri, uri=True, timeout=_TURN_SECONDS, isolation_level=None, check_same_thread=False
     )
     if mode == "rwc":
         connection.execute("PRAGMA journal_mode = WAL")
     return connection
+
+
+def _is_mounted_read_only(path: str) -> bool:
+    """Whether nobody can write; a folder that only this user cannot write changes while it is read."""
+    try:
+        return bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY)
+    except (AttributeError, OSError):  # of Windows, which has no such call
+        return False
+
+
+def _made_private(path: str) -> None:
+    """Make the file of a database for its owner alone, as people's answers will stand in it."""
+    with suppress(OSError):  # it is there, or SQLite says why not
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _has_journal(path: str) -> bool:

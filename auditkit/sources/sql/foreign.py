@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 8192
 _BY_COLUMN = {field.column: field for field in (*RUN_FIELDS, *RESULT_FIELDS)}
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}.*", re.ASCII)
+_DIGITS_LOST = re.compile(r".*[.,][0-9]{6}[0-9]*[1-9].*", re.ASCII)
 _HINT = "The mapping names it: see docs/mapping.md"
 
 
@@ -221,7 +221,9 @@ def _renamed(
 
 def _instant(value: Any) -> Any:
     """What a database without a type for timestamps keeps as ISO 8601 text, as an instant."""
-    if isinstance(value, str) and _INSTANT.fullmatch(value) and broken_rule(_TIMESTAMP, value):
+    if not isinstance(value, str) or _DIGITS_LOST.fullmatch(value):  # past the microsecond: refused
+        return value
+    if _INSTANT.fullmatch(value) and broken_rule(_TIMESTAMP, value):
         with suppress(ValueError):
             return datetime.fromisoformat(value)
     return value
@@ -245,7 +247,7 @@ def _found(schema: ForeignSchema, record: sa.Row[Any], problems: Problems) -> Fo
             named[field.key] = origin.constant
             continue
         (value,) = _renamed(field, origin, [next(columns)], problems, None)
-        made, refused = recorded_values(field, [_plain(field, value)], schema.naive_utc)
+        made, refused = recorded_values(field, [value], schema.naive_utc)
         named[field.key] = made[0].as_py()
         for _, wrong, rule in refused:
             problems.in_row(None)(field, wrong, rule)
@@ -257,8 +259,3 @@ def _found(schema: ForeignSchema, record: sa.Row[Any], problems: Problems) -> Fo
     by_attribute = {field.attribute: checked.get(field.column) for field in RUN_FIELDS}
     header = RunHeader(**by_attribute, absent_fields=absent_columns(mapped, results))  # type: ignore[arg-type]
     return Found(header=header, key=key)
-
-
-def _plain(field: Field, value: Any) -> Any:
-    whole = field.kind == "count" and isinstance(value, Decimal) and value == value.to_integral_value()
-    return int(value) if whole else value

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from auditkit.errors import AuditkitError, DatabaseError
+from auditkit.errors import AuditkitError, DatabaseError, InvalidOptionError
 from auditkit.formats import get_format
 from auditkit.formats.base import Format
 from auditkit.progress import progress_bar
@@ -23,7 +23,7 @@ from auditkit.sources.sql.address import FILES, Address, address_of
 from auditkit.sources.sql.engine import reading, writing
 from auditkit.sources.sql.headers import record_of
 from auditkit.sources.sql.refusals import BusyDatabase
-from auditkit.sources.sql.tables import HASH, METADATA, ORDER, RESULTS, RUNS
+from auditkit.sources.sql.tables import COUNT, HASH, METADATA, ORDER, RESULTS, RUNS
 from auditkit.sources.sql.writing import inserted
 
 _ATTEMPTS = 4
@@ -86,7 +86,7 @@ def init_database(url: str) -> str:
 
 
 def load_into_database(
-    source: Any, url: str, *, run_ids: Sequence[str] | None = None, progress: bool | None = None
+    source: Any, url: str, *, run_ids: Sequence[str] | str | None = None, progress: bool | None = None
 ) -> LoadReport:
     """What became of the runs of a source that were loaded into a database.
 
@@ -99,8 +99,8 @@ def load_into_database(
         As for `open_source`.
     url : str
         A database that `init_database` has prepared.
-    run_ids : sequence of str, optional
-        Which runs; left out: all.
+    run_ids : str or sequence of str, optional
+        Which runs, each once; left out: all.
     progress : bool, optional
         Show a bar; left out: on a terminal.
 
@@ -108,6 +108,8 @@ def load_into_database(
     ------
     DatabaseError
         If the database cannot be reached, or lacks the tables.
+    InvalidOptionError
+        If a run id stands twice in `run_ids`.
 
     Examples
     --------
@@ -126,7 +128,7 @@ def load_into_database(
         for table in METADATA.sorted_tables:
             connection.execute(sa.select(table).where(sa.false()))
     opened = open_source(source)
-    ids = None if run_ids is None else list(run_ids)
+    ids = _each_once(run_ids)
     found = opened.open() if ids is None else opened_each(ids, opened)
     done: dict[bool, list[str]] = {True: [], False: []}
     failed = []
@@ -144,6 +146,13 @@ def load_into_database(
         unchanged=tuple(done[False]),
         failed=tuple(failed),
     )
+
+
+def _each_once(run_ids: Sequence[str] | str | None) -> list[str] | None:
+    ids = None if run_ids is None else [run_ids] if isinstance(run_ids, str) else list(run_ids)
+    if ids is not None and len(set(ids)) < len(ids):
+        raise InvalidOptionError("A run id stands twice in run_ids. Name each run once.")
+    return ids
 
 
 def _load(address: Address, run: AuditRun) -> bool:
@@ -181,7 +190,7 @@ def _write(address: Address, run: AuditRun, seen: _Stored) -> None:
     """The whole run in one transaction; its row is claimed first, so that another load waits for it."""
     here = RUNS.c[RUN_ID] == run.id
     with writing(address) as connection:
-        record = record_of(run.header) | {HASH: None}
+        record = record_of(run.header) | {HASH: None, COUNT: None}
         claimed = sa.select(RUNS.c[ORDER], RUNS.c[HASH]).where(here)
         row = connection.execute(claimed if address.kind in FILES else claimed.with_for_update()).first()
         if (None if row is None else row[1]) != seen.hash:
@@ -193,8 +202,8 @@ def _write(address: Address, run: AuditRun, seen: _Stored) -> None:
             connection.execute(sa.update(RUNS).where(here).values(**record))
         connection.execute(sa.delete(RESULTS).where(RESULTS.c[RUN_ID] == run.id))
         batches = inserted(connection, run.header, run.batches(), address.location)
-        digest = _Content(dataclasses.replace(run, batches=lambda: batches)).digest
-        connection.execute(sa.update(RUNS).where(here).values({HASH: digest}))
+        content = _Content(dataclasses.replace(run, batches=lambda: batches))
+        connection.execute(sa.update(RUNS).where(here).values({HASH: content.digest, COUNT: content.rows}))
 
 
 class _Content:
@@ -202,16 +211,16 @@ class _Content:
 
     def __init__(self, run: AuditRun, rows: int | None = None):
         self._digest = hashlib.sha256(repr(run.absent_fields).encode())
-        self._rows = 0
+        self.rows = 0
         counted = dataclasses.replace(run, batches=lambda: map(self._count, run.batches()))
         format: Format = get_format("json")
         format.write(counted, self)
-        self.digest = None if rows not in (None, self._rows) else self._digest.hexdigest()
+        self.digest = None if rows not in (None, self.rows) else self._digest.hexdigest()
 
     def write(self, data: Any) -> None:
         """Take some bytes of the JSON."""
         self._digest.update(data)
 
     def _count(self, batch: Any) -> Any:
-        self._rows += len(batch)
+        self.rows += len(batch)
         return batch

@@ -82,6 +82,14 @@ class _Reader:
         if len({name, *joined}) != 1 + len(joined):
             raise self.refused(f"{key}.join", "a table stands there twice. Join each once.")
         order = self.order(f"{key}.order", table.get("order"))
+        refs = tuple(self.ref(item, joined) for item in order)
+        for ref in refs if key == "results" else ():
+            if ref.table is not None:
+                raise self.refused(
+                    f"{key}.order",
+                    f"{str(ref)!r} is of a joined table, and could hide that a join finds several rows. "
+                    "Order by columns of the table itself.",
+                )
         where = self.table(f"{key}.where", table.get("where", {}))
         for column, value in where.items():
             self.constant(f"{key}.where.{column}", value)
@@ -90,7 +98,7 @@ class _Reader:
             table=name,
             schema=own,
             joins=joins,
-            order=tuple(self.ref(item, joined) for item in order),
+            order=refs,
             where=tuple((self.ref(column, joined), value) for column, value in where.items()),
             origins=self.origins(f"{key}.columns", table.get("columns"), fields, joined),
         )
@@ -183,7 +191,8 @@ class _Reader:
         if value is None and not required:
             return None
         if not isinstance(value, str) or not value:
-            what = "it is missing" if value is None else f"{value!r} is no text, or empty"
+            shown = "it" if name == "url" else repr(value)  # which may hold a password
+            what = "it is missing" if value is None else f"{shown} is no text, or empty"
             raise self.refused(f"{key}{name}", f'{what}. Write {name} = "…".')
         return value
 

@@ -16,7 +16,7 @@ _MOST_VALUES = 500
 """Of more than these texts it has to be one: left to the filter itself, as statements have limits."""
 
 
-def statement(run_id: str, wanted: Scan, absent: tuple[str, ...] = ()) -> sa.Select[Any]:
+def statement(run_id: str, wanted: Scan, absent: tuple[str, ...] = (), kind: str = "") -> sa.Select[Any]:
     """The rows that a scan may want of a run, in recorded order: every one that it wants, and maybe more."""
     names = [name for name in columns_read(wanted) if name not in absent]
     asked = [RESULTS.c[RUN_ID] == run_id]
@@ -26,7 +26,7 @@ def statement(run_id: str, wanted: Scan, absent: tuple[str, ...] = ()) -> sa.Sel
         asked.append(RESULTS.c[POSITION] < wanted.stop)
     for name, condition in wanted.filter.conditions:
         if name not in (RUN_ID, DIFFERENCE.column, *absent):
-            asked += _asked(RESULTS.c[name], condition)
+            asked += _asked(RESULTS.c[name], condition, kind)
     chosen = [RESULTS.c[POSITION], *(RESULTS.c[name] for name in names)]
     return sa.select(*chosen).where(*asked).order_by(RESULTS.c[POSITION])
 
@@ -52,11 +52,15 @@ def literal(statement: sa.Select[Any]) -> str:
     return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-def _asked(column: sa.Column[Any], condition: Condition) -> list[sa.ColumnElement[bool]]:
+def _asked(column: sa.Column[Any], condition: Condition, kind: str) -> list[sa.ColumnElement[bool]]:
     """A condition in SQL that no row breaks which the filter wants."""
     if isinstance(condition, Range):
         ends = [] if condition.low is None else [column >= sa.literal(condition.low, sa.Double())]
-        return ends if condition.high is None else [*ends, column <= sa.literal(condition.high, sa.Double())]
+        if condition.high is not None:
+            ends.append(column <= sa.literal(condition.high, sa.Double()))
+        if kind == "sqlite" and ends:  # which takes any text for more than any number
+            return [sa.or_(sa.func.typeof(column).in_(("text", "blob")), sa.and_(*ends))]
+        return ends
     if not isinstance(condition, OneOf) or len(condition.values) > _MOST_VALUES:
         return []
     named = [value for value in condition.values if value is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ _SAID = (
     (("40", "55P03", "1205", "1213"), (r"database is locked|lock on file|Conflict|deadlock",)),
     (("22021", "22P05", "1366"), (r"cannot contain NUL",)),
     (("53", "1021", "1114", "54"), (r"disk is full|No space left|too many connections",)),
+    (("42883", "42804"), (r"Conversion Error|Cannot compare|operator does not exist",)),
+    (("22007", "22008"), (r"(?:timestamp|date) too (?:large|small)|Could not decode|can't decode",)),
+    ((), (r"disk image is malformed",)),
+    ((), (r"different configuration",)),
 )
 _WORDS = (
     "{} refuses the user or the password. Check both; PGPASSWORD, ~/.pgpass or the URL carry the password",
@@ -48,6 +53,11 @@ _WORDS = (
     "{} is being changed by somebody else. Try again later",
     "{} cannot hold one of the texts. Load into a database of UTF-8, without NUL characters in texts",
     "{} has no room or no connection left. Free some, and try again",
+    "{} has columns of other types than are asked for. {hint}",
+    "{} holds a value that cannot be read, such as a date past the year 9999, or text that is no UTF-8. "
+    "Look for it there, and correct it",
+    "{} is damaged. Restore it from a copy, or see what `sqlite3 FILE .recover` saves of it",
+    "{} is open in this process in another mode. Finish reading it before writing to it, or the reverse",
 )
 
 
@@ -72,6 +82,8 @@ def database_errors(address: Address, hint: str = MAKE_TABLES) -> Iterator[None]
 
 def is_driver_error(error: BaseException) -> bool:
     """Whether a driver raised it, or SQLAlchemy for it."""
+    if isinstance(error, OverflowError | UnicodeDecodeError):  # a value that a driver cannot give
+        return True
     return any(kind.__name__ in _RAISED_BY_DRIVERS for kind in type(error).__mro__)
 
 
@@ -82,8 +94,15 @@ def told(error: Exception, address: Address, hint: str = MAKE_TABLES) -> Auditki
     cause = driver_error(error)
     code, text = _code(cause), str(cause)
     kind = BusyDatabase if _may_go_well_again(code, text) else DatabaseError
+    if _is_shut_by_its_folder(address, text):
+        return DatabaseError(
+            f"{address.location} cannot be opened without the right to write into its folder, where SQLite "
+            f"notes who reads ({type(cause).__name__}). Give the reader that right, or a copy of the file."
+        )
     for (codes, patterns), words in zip(_SAID, _WORDS, strict=True):
-        if (code and code.startswith(codes)) or (not code and any(re.search(p, text) for p in patterns)):
+        if (code and codes and code.startswith(codes)) or (
+            not code and any(re.search(p, text) for p in patterns)
+        ):
             name = _named(_NO_COLUMN if "column" in words else _NO_TABLE, text)
             shown = f" ({code or type(cause).__name__})"
             return kind(f"{words.format(address.location, name=name, hint=hint)}{shown}.")
@@ -94,6 +113,15 @@ def driver_error(error: Exception) -> Exception:
     """What the driver itself raised."""
     original = getattr(error, "orig", None)
     return original if isinstance(original, Exception) else error
+
+
+def _is_shut_by_its_folder(address: Address, text: str) -> bool:
+    return (
+        address.kind == "sqlite"
+        and ("unable to open" in text or "readonly database" in text)
+        and os.access(address.path, os.R_OK)
+        and not os.access(os.path.dirname(address.path), os.W_OK)
+    )
 
 
 def _may_go_well_again(code: str | None, text: str) -> bool:
@@ -108,6 +136,12 @@ def _otherwise(address: Address, cause: Exception, code: str | None) -> str:
     if "unable to open" in str(cause):
         return f"{address.location} cannot be opened. Check the path, and the rights to file and folder."
     what = f"{type(cause).__name__} {code}" if code else type(cause).__name__
+    if isinstance(cause, OverflowError):
+        return f"{address.location} holds a number that cannot be read ({what}). Look for it, and correct it."
+    if address.kind in FILES:
+        return (
+            f"{address.location} failed ({what}). Check that the file is whole, and its tables as expected."
+        )
     return (
         f"{address.location} failed ({what}). Check host, port, user and names in the URL; "
         "the log of the database says more."

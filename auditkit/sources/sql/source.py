@@ -13,20 +13,21 @@ import sqlalchemy as sa
 from auditkit.errors import InvalidRunError
 from auditkit.formats.problems import Problems
 from auditkit.naming import broken_id_rule
-from auditkit.rules import Report
+from auditkit.rules import MISSING, Report
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
 from auditkit.scan import Scan, Scanned, chosen_rows, taken
-from auditkit.schema import EXTRA, POSITION, RUN_FIELDS, RUN_ID
+from auditkit.schema import EXTRA, POSITION, RUN_FIELDS, RUN_ID, Field
 from auditkit.sources.base import Listing, not_found
-from auditkit.sources.imposing import imposed
+from auditkit.sources.imposing import imposed, recorded_values
 from auditkit.sources.sql.address import Address
 from auditkit.sources.sql.engine import reading
 from auditkit.sources.sql.headers import header_of
 from auditkit.sources.sql.pushdown import columns_read, statement
 from auditkit.sources.sql.snapshot import Snapshot, snapshot
-from auditkit.sources.sql.tables import ABSENT, ORDER, RESULTS, RUNS
+from auditkit.sources.sql.tables import ABSENT, COUNT, ORDER, RESULTS, RUNS
 
 _IDS_AT_ONCE = 500
+_PLACE = Field(key=POSITION, column=POSITION, kind="count")
 _HEADERS = sa.select(*(RUNS.c[name] for name in (*(field.column for field in RUN_FIELDS), EXTRA, ABSENT)))
 
 
@@ -125,8 +126,14 @@ class Results:
         """How many there are."""
         counted = sa.select(sa.func.count().label("n")).where(RESULTS.c[RUN_ID] == self.header.id)
         with snapshot(self.address) as moment:
-            self._check_header(moment)
-            return int(moment.records(counted)[0]["n"])
+            loaded = self._check_header(moment)
+            count = int(moment.records(counted)[0]["n"])
+        if loaded is not None and count < loaded:  # else whoever reads so many would never miss the others
+            problems = Problems(self.address.location)
+            problems.run_id = self.header.id
+            _tell_missing(problems, loaded, f"{count:,} are there")
+            problems.raise_if_any()
+        return count
 
     def _read(self, wanted: Scan) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
         problems = _Placed(self.address.location)
@@ -135,20 +142,23 @@ class Results:
         absent = self.header.absent_fields
         columns = None if wanted.columns is None else columns_read(wanted)
         with snapshot(self.address) as moment:
-            self._check_header(moment)
-            for given in moment.columns(statement(self.header.id, wanted, absent)):
+            loaded = self._check_header(moment)
+            for given in moment.columns(statement(self.header.id, wanted, absent, self.address.kind)):
                 positions = problems.placed(given[POSITION], expected)
                 expected = None if expected is None else int(positions[-1]) + 1
                 batch = imposed(given, problems, columns=columns, absent=absent)
                 if not problems:
                     yield positions, batch
+        ends = [end for end in (loaded, wanted.stop) if end is not None]
+        if expected is not None and loaded is not None and expected < min(ends):
+            _tell_missing(problems, loaded, f"none is there from row {expected} on")
         problems.raise_if_any()
 
-    def _check_header(self, moment: Snapshot) -> None:
-        """See that the header is still the same, at the moment at which the results are read."""
+    def _check_header(self, moment: Snapshot) -> int | None:
+        """How many rows were loaded, after seeing that the header is still the same at this moment."""
         problems = Problems(self.address.location)
         problems.run_id = self.header.id
-        records = moment.records(_HEADERS.where(RUNS.c[RUN_ID] == self.header.id))
+        records = moment.records(_HEADERS.add_columns(RUNS.c[COUNT]).where(RUNS.c[RUN_ID] == self.header.id))
         if not records:
             problems.report("is not there any more")
         header = header_of(records[0], problems) if records else None
@@ -157,6 +167,12 @@ class Results:
             raise HeaderChanged(
                 AuditRun(**vars(header), batches=Results(address=self.address, header=header))
             )
+        loaded = records[0][COUNT]
+        return loaded if isinstance(loaded, int) else None
+
+
+def _tell_missing(problems: Problems, loaded: int, found: str) -> None:
+    problems.report(f"{loaded:,} rows were loaded, {found}: rows are missing", field=POSITION)
 
 
 class _Placed(Problems):
@@ -165,16 +181,42 @@ class _Placed(Problems):
     def __init__(self, file: str):
         super().__init__(file)
         self._positions = np.empty(0, np.int64)
+        self._last = -1
 
     def placed(self, positions: Any, expected: int | None) -> np.ndarray:
         """The positions of the next rows, each of which has to follow the one before if one is expected."""
-        self._positions = np.asarray(positions, dtype=np.int64)
-        if expected is not None:
-            before = np.concatenate(([expected - 1], self._positions[:-1]))
-            for row in np.flatnonzero(self._positions - before != 1):
-                wrong = f"comes behind row {before[row]}" if before[row] >= 0 else "is the first row"
-                self.report(f"{wrong}: rows are missing", position=int(self._positions[row]), field=POSITION)
+        self._positions = self._whole(positions)
+        before = np.concatenate(([self._last if expected is None else expected - 1], self._positions[:-1]))
+        wrong = self._positions <= before if expected is None else self._positions - before != 1
+        for row in np.flatnonzero(wrong):
+            self._tell(int(self._positions[row]), int(before[row]))
+        self._last = int(self._positions[-1])
         return self._positions
+
+    def _tell(self, position: int, before: int) -> None:
+        what = "is the first row" if before < 0 else f"comes behind row {before}"
+        why = "rows are missing" if position > before else "positions have to increase from 0"
+        self.report(f"{what}: {why}", position=position, field=POSITION)
+
+    def _whole(self, positions: Any) -> np.ndarray:
+        """The positions as integers.
+
+        Raises
+        ------
+        InvalidRunError
+            If they are none: nothing can be said of such rows, as they have no place.
+        """
+        if isinstance(positions, pa.Array | pa.ChunkedArray):
+            if positions.type == pa.int64() and not positions.null_count:
+                return np.asarray(positions)
+            positions = positions.to_pylist()
+        made, refused = recorded_values(_PLACE, positions)
+        for _, value, rule in refused:
+            self.report(rule, field=POSITION, value=value)
+        if made.null_count and not refused:
+            self.report(MISSING, field=POSITION)
+        self.raise_if_any()
+        return np.asarray(made)
 
     def in_row(self, position: int | None, run_id: str | None = None) -> Report:
         """A reporter of what is wrong with one of these rows."""

@@ -12,6 +12,7 @@ from auditkit.schema import EXTRA, POSITION, RESULT_FIELDS, RUN_FIELDS, RUN_ID, 
 ABSENT = "absent_fields"
 ORDER = "listing_order"
 HASH = "content_sha256"
+COUNT = "result_count"
 LONGEST_MYSQL_ID = 3000
 """Bytes: a key of MySQL has at most 3,072, and the position needs some of them."""
 
@@ -60,9 +61,11 @@ RUNS = sa.Table(
     sa.Column(ABSENT, _TEXT),
     sa.Column(ORDER, sa.BigInteger(), nullable=False, server_default="0"),
     sa.Column(HASH, sa.String(64)),
+    sa.Column(COUNT, sa.BigInteger()),
 )
 """One row a run, its fields under the columns of `load_runs`; `absent_fields` is a JSON list of columns.
 
+`result_count` is how many results were loaded, null where others fill the tables and do not say.
 Required fields may be null, as a source may not carry them: what is no sound run is told when it is read.
 """
 RESULTS = sa.Table(
