@@ -152,10 +152,10 @@ def test_a_total_that_is_no_whole_number_fails(count: str, url: str, tmp_path: P
 
 
 def test_an_infinity_of_a_database_is_no_instant(url: str, tmp_path: Path) -> None:
-    if url.startswith("sqlite"):
-        pytest.skip("SQLite has no infinity")
     execute(url, "UPDATE results SET timestamp = 'infinity' WHERE user_id = 'u-2'")
-    with pytest.raises((InvalidRunError, DatabaseError), match=r"infinity|a value that cannot be read"):
+    with pytest.raises(
+        (InvalidRunError, DatabaseError), match=r"infinity|a value that cannot be read|not a timestamp"
+    ):
         ak.load_run("night-1", source=mapping(tmp_path, url))
 
 
