@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from auditkit.errors import AuditkitError, FailureList, NoSourceError, RunNotFoundError
+from auditkit.errors import AuditkitError, FailureList, InvalidRunError, NoSourceError, RunNotFoundError
 from auditkit.formats.stream import MAX_UNCOMPRESSED_BYTES
 from auditkit.naming import MANIFEST_SUFFIX, check_run_id
 from auditkit.run import AuditRun, RunHeader
@@ -161,6 +161,14 @@ def _refuse_hidden_url(part: Any, among_files: bool = False) -> None:
         "That is no URL of a database. Write it without blanks, as sqlite:///audit.sqlite or "
         "postgresql+psycopg://user@host/database."
     )
+
+
+def loaded(run: AuditRun | Exception) -> AuditRun | Exception:
+    """The run with its results in memory, or why there is none."""
+    try:
+        return run if isinstance(run, Exception) else run.loaded()
+    except (InvalidRunError, OSError) as error:
+        return error
 
 
 def opened_each(run_ids: Sequence[str], source: Source) -> list[AuditRun | Exception]:

@@ -18,7 +18,7 @@ from auditkit.formats.problems import Problems
 from auditkit.naming import broken_id_rule
 from auditkit.run import AuditRun, RunHeader
 from auditkit.schema import RESULT_FIELDS, RUN_FIELDS, RUN_ID
-from auditkit.sources.base import DATASET, Listing, not_found
+from auditkit.sources.base import DATASET, Listing, loaded, not_found
 from auditkit.sources.datasetpaths import SUFFIX, dataset_paths, partitions_of
 from auditkit.sources.rowgroups import Piece, PieceBatches, opened
 from auditkit.store.names import StorePath, location_of
@@ -86,11 +86,7 @@ class DatasetSource:
 
     def load(self, run_ids: Sequence[str] | None = None) -> Iterator[AuditRun | Exception]:
         """The runs in memory."""
-        for run in self.open(run_ids):
-            try:
-                yield run if isinstance(run, Exception) else run.loaded()
-            except (InvalidRunError, OSError) as error:
-                yield error
+        return map(loaded, self.open(run_ids))
 
     def _found(self, run_id: str, contents: _Contents) -> AuditRun | Exception:
         if run_id in contents.broken:

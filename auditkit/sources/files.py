@@ -18,7 +18,7 @@ from auditkit.formats.base import RepeatedResults, headers
 from auditkit.formats.stream import InputStream
 from auditkit.naming import set_of
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
-from auditkit.sources.base import Listing, not_found
+from auditkit.sources.base import Listing, loaded, not_found
 from auditkit.sources.index import StampedFiles, headers_of
 from auditkit.sources.reading import base_name, events, gathered
 
@@ -101,7 +101,7 @@ class FileSource:
             if isinstance(place, Exception):
                 yield place
             elif place.path not in shared:
-                yield _attempt_load(self._run(place))
+                yield loaded(self._run(place))
             else:
                 runs = shared[place.path].runs
                 yield runs if isinstance(runs, Exception) else runs[place.ordinal]
@@ -289,10 +289,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _attempt_load(run: AuditRun) -> AuditRun | Exception:
-    try:
-        return run.loaded()
-    except (InvalidRunError, OSError) as error:
-        return error

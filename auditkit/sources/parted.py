@@ -15,7 +15,7 @@ from typing import Any
 from auditkit.errors import Failure, FailureList, InvalidRunError
 from auditkit.naming import export_format
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
-from auditkit.sources.base import Listing, not_found
+from auditkit.sources.base import Listing, loaded, not_found
 from auditkit.sources.files import FileSource
 
 KIND, VERSION = "parts of an audit run", 1
@@ -61,11 +61,7 @@ class PartedSource:
 
     def load(self, run_ids: Sequence[str] | None = None) -> Iterator[AuditRun | Exception]:
         """The run in memory."""
-        for run in self.open(run_ids):
-            try:
-                yield run if isinstance(run, Exception) else run.loaded()
-            except (InvalidRunError, OSError) as error:
-                yield error
+        return map(loaded, self.open(run_ids))
 
     def _run(self) -> AuditRun | Exception:
         try:

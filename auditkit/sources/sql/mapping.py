@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from auditkit.errors import InvalidRunError, NoSourceError
+from auditkit.errors import NoSourceError
 from auditkit.formats.problems import Problems
 from auditkit.run import AuditRun
-from auditkit.sources.base import Listing, not_found
+from auditkit.sources.base import Listing, loaded, not_found
 from auditkit.sources.sql.address import Address, address_of
 from auditkit.sources.sql.mapping_file import read_mapping
 from auditkit.sources.sql.mapping_shape import ForeignSchema
@@ -82,15 +82,7 @@ class ForeignSource:
 
     def load(self, run_ids: Sequence[str] | None = None) -> Iterator[AuditRun | Exception]:
         """The same runs with their results in memory."""
-        for found in self.open(run_ids):
-            yield found if isinstance(found, Exception) else _loaded(found)
-
-
-def _loaded(run: AuditRun) -> AuditRun | Exception:
-    try:
-        return run.loaded()
-    except (InvalidRunError, OSError) as error:
-        return error
+        return map(loaded, self.open(run_ids))
 
 
 def _why_not(run_id: str, known: list[str], location: str, failures: Problems) -> Exception:

@@ -10,14 +10,13 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from auditkit.errors import InvalidRunError
 from auditkit.formats.problems import Problems
 from auditkit.naming import broken_id_rule
 from auditkit.rules import MISSING, Report
 from auditkit.run import AuditRun, Batches, HeaderChanged, RunHeader
 from auditkit.scan import Scan, Scanned, chosen_rows, taken
 from auditkit.schema import EXTRA, POSITION, RUN_FIELDS, RUN_ID, Field
-from auditkit.sources.base import Listing, not_found
+from auditkit.sources.base import Listing, loaded, not_found
 from auditkit.sources.imposing import imposed, recorded_values
 from auditkit.sources.sql.address import Address
 from auditkit.sources.sql.engine import reading
@@ -72,11 +71,7 @@ class SqlSource:
 
     def load(self, run_ids: Sequence[str] | None = None) -> Iterator[AuditRun | Exception]:
         """The same runs with their results in memory."""
-        for found in self.open(run_ids):
-            if isinstance(found, Exception):
-                yield found
-            else:
-                yield _loaded(found)
+        return map(loaded, self.open(run_ids))
 
     def _run(self, header: RunHeader) -> AuditRun:
         return AuditRun(**vars(header), batches=Results(address=self.address, header=header))
@@ -221,10 +216,3 @@ class _Placed(Problems):
     def in_row(self, position: int | None, run_id: str | None = None) -> Report:
         """A reporter of what is wrong with one of these rows."""
         return super().in_row(None if position is None else int(self._positions[position]), run_id)
-
-
-def _loaded(run: AuditRun) -> AuditRun | Exception:
-    try:
-        return run.loaded()
-    except (InvalidRunError, OSError) as error:
-        return error
