@@ -124,12 +124,21 @@ def download(page: Page, bench: Locator) -> Download:
     return waiting.value
 
 
+def settle(page: Page, place: Locator) -> None:
+    """Wait until a text stays: while the mouse is dragged it changes with every move."""
+    texts = [place.inner_text()]
+    while len(texts) < 4 or len(set(texts[-4:])) > 1:
+        page.wait_for_timeout(250)
+        texts.append(place.inner_text())
+
+
 def pick_brush_select_export(page: Page, bench: Locator, folder: Path) -> None:
     """The way of an auditor; the file on disk and the one that is downloaded hold the rows selected."""
     pick(bench, "run-001", "run-006")
     expect(status(bench, "table")).to_have_text("1,508 results")
     brush(page, bench)
     expect(status(bench, "table")).to_have_text(re.compile(r"^\d+ of 1,508 results$"))
+    settle(page, status(bench, "table"))
     assert bench.locator(".ak-chip").all_inner_texts()[0].startswith("Difference:")
     rows = bench.locator(".ak-table .ak-row")
     rows.nth(0).click()
