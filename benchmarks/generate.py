@@ -32,7 +32,7 @@ def write_run(path: Path, identifier: str, results: int, seed: int = SEED) -> No
     """Write one native run file, in pieces, so that its size does not matter."""
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8", newline="") as stream:
-        stream.writelines(_pieces(identifier, results, seed))
+        stream.writelines(pieces(identifier, results, seed))
     os.replace(part, path)
 
 
@@ -45,7 +45,7 @@ def write_folder(folder: Path, files: int, results: int) -> None:
     os.utime(folder)
 
 
-def _pieces(identifier: str, results: int, seed: int) -> Iterator[str]:
+def pieces(identifier: str, results: int, seed: int) -> Iterator[str]:
     """The compact JSON text of a run. Scores are drawn first: the totals stand before the rows."""
     random = np.random.default_rng(seed)
     users = _whole(random.integers(0, 1001, results), random.random(results) < 0.7)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.data import CACHE, ROOT, run_id
-from benchmarks.generate import _pieces
+from benchmarks.generate import pieces
 from benchmarks.report import machine
 
 DEMANDED = 20
@@ -50,7 +50,7 @@ def _make(folder: Path, files: int, results: int) -> None:
     if len(os.listdir(folder) if folder.is_dir() else []) == files:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    texts = ["".join(_pieces(run_id(seed), results, seed)) for seed in range(TEXTS)]
+    texts = ["".join(pieces(run_id(seed), results, seed)) for seed in range(TEXTS)]
     for number in range(files):
         seed = number % TEXTS
         text = texts[seed].replace(f'"{run_id(seed)}"', f'"bench-{number:06}"', 1)

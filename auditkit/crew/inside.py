@@ -59,9 +59,8 @@ def opened(data: bytes) -> Any:
 
 def make_ready(work: bytes, light: bool) -> None:
     """Let a process of ours do nothing but its work, and not outlive the one that started it."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all: who has nothing to do waits for its end
+    # Ctrl-C reaches all: who has nothing to do waits for its end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
