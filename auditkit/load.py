@@ -11,7 +11,7 @@ from auditkit.naming import check_run_id
 from auditkit.run import AuditRun
 from auditkit.scan import Gathered, columns_named, gathered, regrouped, wanted_of
 from auditkit.sources import Source, open_source
-from auditkit.sources.base import Listing
+from auditkit.sources.base import Listing, each_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +156,7 @@ def load_results(
     """
     from auditkit.frames import results_frame
 
-    ids = _each_once(run_ids)
+    ids = each_once(run_ids)
     named = None if columns is None else columns_named(columns)
     wanted = wanted_of(named, filter)
     opened = open_source(source)
@@ -212,7 +212,7 @@ def iter_results(
     >>> [len(frame) for frame in frames]
     [1000, 580]
     """
-    ids = _each_once(run_ids)
+    ids = each_once(run_ids)
     named = None if columns is None else columns_named(columns)
     wanted = wanted_of(named, filter)
     if isinstance(batch_rows, bool) or not isinstance(batch_rows, int) or batch_rows < 1:
@@ -267,13 +267,6 @@ def load_failures(*, source: Any = None) -> pd.DataFrame:
         except InvalidRunError as error:
             failures.extend(error)
     return failures_frame(failures.rows)
-
-
-def _each_once(run_ids: Iterable[str] | str | None) -> list[str] | None:
-    ids = None if run_ids is None else [run_ids] if isinstance(run_ids, str) else list(run_ids)
-    if ids is not None and len(set(ids)) < len(ids):
-        raise InvalidOptionError("A run id stands twice in run_ids. Name each run once.")
-    return ids
 
 
 def _listing(source: Source, on_error: str) -> Listing:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from auditkit.errors import AuditkitError, FailureList, InvalidRunError, NoSourceError, RunNotFoundError
+from auditkit.errors import (
+    AuditkitError,
+    FailureList,
+    InvalidOptionError,
+    InvalidRunError,
+    NoSourceError,
+    RunNotFoundError,
+)
 from auditkit.formats.stream import MAX_UNCOMPRESSED_BYTES
 from auditkit.naming import MANIFEST_SUFFIX, check_run_id
 from auditkit.run import AuditRun, RunHeader
@@ -161,6 +168,20 @@ def _refuse_hidden_url(part: Any, among_files: bool = False) -> None:
         "That is no URL of a database. Write it without blanks, as sqlite:///audit.sqlite or "
         "postgresql+psycopg://user@host/database."
     )
+
+
+def each_once(run_ids: Iterable[str] | str | None) -> list[str] | None:
+    """The run ids that are wanted; None for all.
+
+    Raises
+    ------
+    InvalidOptionError
+        If one stands twice.
+    """
+    ids = None if run_ids is None else [run_ids] if isinstance(run_ids, str) else list(run_ids)
+    if ids is not None and len(set(ids)) < len(ids):
+        raise InvalidOptionError("A run id stands twice in run_ids. Name each run once.")
+    return ids
 
 
 def loaded(run: AuditRun | Exception) -> AuditRun | Exception:

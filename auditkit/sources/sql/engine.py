@@ -58,14 +58,9 @@ def writing(address: Address, create: bool = False) -> Iterator[sa.Connection]:
             yield connection
 
 
-def engine_of(address: Address, mode: str) -> sa.Engine:
-    """The engine for a database; it keeps no connection, so processes may part with it."""
-    return _engine(address.url, address.kind, mode)
-
-
 @contextmanager
 def _connected(address: Address, mode: str) -> Iterator[sa.Connection]:
-    with engine_of(address, mode).connect() as connection:
+    with _engine(address.url, address.kind, mode).connect() as connection:
         try:
             yield connection
         except BaseException:
@@ -80,6 +75,7 @@ def _check_file(address: Address) -> None:
 
 @lru_cache(maxsize=32)
 def _engine(url: str, kind: str, mode: str) -> sa.Engine:
+    """The engine for a database; it keeps no connection, so processes may part with it."""
     parsed = sa.make_url(url)
     if kind == "sqlite":
         engine = sa.create_engine(

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from auditkit.errors import AuditkitError, DatabaseError, InvalidOptionError
+from auditkit.errors import AuditkitError, DatabaseError
 from auditkit.formats import get_format
 from auditkit.formats.base import Format
 from auditkit.progress import progress_bar
 from auditkit.receipts import BatchFailure
 from auditkit.run import AuditRun, HeaderChanged
 from auditkit.schema import RUN_ID
-from auditkit.sources.base import open_source, opened_each
+from auditkit.sources.base import each_once, open_source, opened_each
 from auditkit.sources.sql.address import FILES, Address, address_of
 from auditkit.sources.sql.engine import reading, writing
 from auditkit.sources.sql.headers import record_of
@@ -128,7 +128,7 @@ def load_into_database(
         for table in METADATA.sorted_tables:
             connection.execute(sa.select(table).where(sa.false()))
     opened = open_source(source)
-    ids = _each_once(run_ids)
+    ids = each_once(run_ids)
     found = opened.open() if ids is None else opened_each(ids, opened)
     done: dict[bool, list[str]] = {True: [], False: []}
     failed = []
@@ -146,13 +146,6 @@ def load_into_database(
         unchanged=tuple(done[False]),
         failed=tuple(failed),
     )
-
-
-def _each_once(run_ids: Sequence[str] | str | None) -> list[str] | None:
-    ids = None if run_ids is None else [run_ids] if isinstance(run_ids, str) else list(run_ids)
-    if ids is not None and len(set(ids)) < len(ids):
-        raise InvalidOptionError("A run id stands twice in run_ids. Name each run once.")
-    return ids
 
 
 def _load(address: Address, run: AuditRun) -> bool:
